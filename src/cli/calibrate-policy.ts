@@ -1,10 +1,11 @@
-import { existsSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type Policy, parsePolicy } from "../decide/policy.ts";
 import { changesBetween, hasAliases, rewritePolicy } from "../decide/rewrite.ts";
 import { ConfigError } from "../errors.ts";
 import type { Model } from "../infer/model.ts";
+import { replaceFile } from "../replace-file.ts";
 import { UsageError } from "./command.ts";
 import { makeOutputFolder, tryOutputFolder } from "./output-folder.ts";
 
@@ -22,23 +23,19 @@ export function requirePlain(policyText: string): void {
 }
 
 /** Writes the text of `base` with the numbers of `policy` in it. */
-export function writePolicy(
+export async function writePolicy(
   out: string,
   force: boolean,
   text: string,
   { base, policy, model, why }: { base: Policy; policy: Policy; model: Model; why: string },
-): void {
+): Promise<void> {
   const yaml = rewritePolicy(text, changesBetween(base, policy), { model: model.id, why });
   // what is written must be what was measured
   const read = parsePolicy(yaml, model.categories, out);
   if (!isDeepStrictEqual(read, { ...policy, model: model.id })) throw notPlain();
   makeOutputFolder("--out", dirname(out));
-  try {
-    writeFileSync(out, yaml, { flag: force ? "w" : "wx" });
-  } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === "EEXIST") throw isThere(out);
-    throw new ConfigError(`--out: ${(thrown as Error).message}`, { cause: thrown });
-  }
+  if (!force && existsSync(out)) throw isThere(out);
+  await replaceFile(out, yaml);
 }
 
 function isThere(out: string): UsageError {

@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { readConfig } from "../config.ts";
 import { decide, hundredths } from "../decide/decide.ts";
-import { asError, codeOf, ModerationError } from "../errors.ts";
+import { asError, ConfigError, codeOf, ModerationError } from "../errors.ts";
 import { isInside, walk } from "../image/folder.ts";
 import type { Peak } from "../image/peak.ts";
 import type { Scores } from "../photo.ts";
@@ -104,7 +104,8 @@ function lineFor(judge: FileJudge, explainer: Explainer | undefined): (path: str
       const peak = { x: fourDigits(where.x), y: fourDigits(where.y), score: fourDigits(where.score) };
       return { ...judgedLine(path, scores, judge), where: peak, picture };
     } catch (thrown) {
-      if (!(thrown instanceof ModerationError)) throw thrown;
+      // a picture that cannot be written is no fault of the photo
+      if (!(thrown instanceof ModerationError) || thrown instanceof ConfigError) throw thrown;
       return { path, error: { code: codeOf(thrown), message: asError(thrown).message } };
     }
   };

@@ -1,4 +1,3 @@
-import { writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { type Config, readConfig } from "../config.ts";
 import { decide } from "../decide/decide.ts";
@@ -12,6 +11,7 @@ import { DIFFERENCES_SHOWN } from "../evaluate/page-photos.ts";
 import { asJson, type Report, type Subject } from "../evaluate/report.ts";
 import { saidOf, type TrainedOn, trainedOn } from "../evaluate/trained-on.ts";
 import type { Model } from "../infer/model.ts";
+import { replaceFile } from "../replace-file.ts";
 import { openChosen, withChosen } from "./choose-model.ts";
 import { defineCommand, EXIT, flags, type Terminal, texts, UsageError } from "./command.ts";
 import { summaryOf } from "./evaluate-summary.ts";
@@ -71,8 +71,8 @@ Exit codes: 0 every label counted, 1 some photos or lines were left out.
     if (out !== undefined) {
       const thumbnails = await makeThumbnails(config, paths);
       makeOutputFolder("--out", out);
-      writeFileSync(join(out, "evaluation.json"), `${asJson(report, 1)}\n`);
-      writeFileSync(join(out, "index.html"), renderPage(report, thumbnails));
+      await replaceFile(join(out, "evaluation.json"), `${asJson(report, 1)}\n`);
+      await replaceFile(join(out, "index.html"), renderPage(report, thumbnails));
     }
     if (values.json) terminal.print(asJson(report));
     else {

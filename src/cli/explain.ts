@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { basename, extname, join, resolve } from "node:path";
 import type { Config } from "../config.ts";
 import { seesNobody } from "../decide/decide.ts";
@@ -7,10 +7,11 @@ import { drawHeat } from "../image/heat.ts";
 import { type Peak, peakOf } from "../image/peak.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Scores } from "../photo.ts";
+import { replaceFile } from "../replace-file.ts";
 import { type FileJudge, openPictureHeic } from "./file-judge.ts";
 
 export interface Explainer extends Closable {
-  /** Judges a file, and writes a picture of where the model sees a human. @throws as `FileJudge` does. */
+  /** Judges a file, and writes a picture of where the model sees a human. @throws as `FileJudge` and `replaceFile` do. */
   explain(path: string): Promise<{ scores: Scores; where: Peak; picture: string }>;
 }
 
@@ -24,11 +25,8 @@ export function createExplainer(config: Config, judge: FileJudge, out: string): 
       const seen = { human: scores.human, nobody: seesNobody(scores.human, judge.policy) };
       const drawn = await judge.turn(() => drawHeat(bytes, map, seen, limits, heic.decode));
       const picture = join(out, pictureName(path));
-      // whoever looks meanwhile never sees a part of it
-      const part = `${picture}.${process.pid}.part`;
       await mkdir(out, { recursive: true });
-      await writeFile(part, drawn);
-      await rename(part, picture);
+      await replaceFile(picture, drawn);
       return { scores, where: peakOf(map), picture };
     },
     close: () => heic.close(),

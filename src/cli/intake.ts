@@ -1,8 +1,10 @@
 import type { Config } from "../config.ts";
+import { asError, UpstreamError } from "../errors.ts";
 import { type IngestOptions, type IngestResult, ingestPhotos } from "../intake/ingest-photos.ts";
 import type { Scope } from "../lifecycle.ts";
-import type { Lane, PhotoRef } from "../photo.ts";
+import type { Lane, PhotoJob, PhotoRef } from "../photo.ts";
 import { openQueues, type Queues } from "../queue/queues.ts";
+import { reasonOf } from "../queue/redis-check.ts";
 import { openQueueServer, type QueueServer } from "../queue/server.ts";
 import { markQueued, recordEvents } from "../store/events.ts";
 import { currentKeys, registerPhotos } from "../store/photos.ts";
@@ -36,7 +38,7 @@ export function openIntake(
   const deps = {
     register: (photos: Parameters<typeof registerPhotos>[1], lane: Lane, looked?: string) =>
       registerPhotos(db, photos, lane, looked),
-    add: queues.add,
+    add: (lane: Lane, photos: readonly PhotoJob[]) => queues.add(lane, photos).catch(refused),
     markQueued: (ids: readonly string[]) => markQueued(db, ids),
   };
   return {
@@ -54,4 +56,9 @@ export function openIntake(
       return current;
     },
   };
+}
+
+/** Of a server that is there and takes nothing, as its disk is full: BullMQ waits for one that is away. */
+function refused(cause: unknown): never {
+  throw new UpstreamError("QUEUE_UNAVAILABLE", `the queue's server: ${reasonOf(asError(cause))}`, { cause });
 }

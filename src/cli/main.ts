@@ -1,14 +1,17 @@
 /** The command line as a process: what ends it early, and how it ends. */
 import { constants } from "node:os";
+import { ConfigError } from "../errors.ts";
+import { whyNot } from "../replace-file.ts";
+import { EXIT } from "./command.ts";
 import { run } from "./run.ts";
 import { openTerminal } from "./terminal.ts";
 
+const terminal = openTerminal(process);
 let gone = false;
 /** Whoever read has seen enough, as `head` does: drains where there is something to drain, and ends quietly. */
 function onGone(error: NodeJS.ErrnoException): void {
   // the terminal was closed, which SIGHUP tells
   if (error.code === "EIO") return;
-  if (error.code !== "EPIPE") throw error;
   // a second signal would not drain
   if (gone) return;
   gone = true;
@@ -21,15 +24,34 @@ function onGone(error: NodeJS.ErrnoException): void {
   // the first process of a container gets no signal that it does not listen to
   process.exit();
 }
-process.stdout.on("error", onGone);
-process.stderr.on("error", onGone);
+let unwritten: ConfigError | undefined;
+/** A full disk, most often: drains where there is something to drain; elsewhere the next line that is printed ends it. */
+function onUnwritten(error: Error): void {
+  if (unwritten) return;
+  unwritten = new ConfigError(`what it prints cannot be written: ${whyNot(error)}`);
+  process.exitCode = EXIT.notAll;
+  if (process.emit("SIGTERM", "SIGTERM")) sayUnwritten();
+}
+const sayUnwritten = (): void => terminal.say(`maitred: ${unwritten?.message}\n`);
+function print(line: string): void {
+  // a drain goes on without its lines
+  if (unwritten && process.listenerCount("SIGTERM") === 0) throw unwritten;
+  terminal.print(line);
+}
+process.stdout.on("error", (error: NodeJS.ErrnoException) =>
+  ["EPIPE", "EIO"].includes(error.code ?? "") ? onGone(error) : onUnwritten(error),
+);
+// what is said for a person is no reason to end
+process.stderr.on("error", (error: NodeJS.ErrnoException) => void (error.code === "EPIPE" && onGone(error)));
 // the SDK that is locked supports every Node that we do; its warning is about versions to come
 process.env["AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED"] = "true";
-const code = await run(process.argv.slice(2), openTerminal(process));
+const code = await run(process.argv.slice(2), { ...terminal, print });
 // what ended it early says more
 process.exitCode ??= code;
 // a pipe that is read slowly gets all of it before this ends; what is still open by mistake cannot hold it up
-if (process.stdout.writableLength > 0) await new Promise((resolve) => process.stdout.once("drain", resolve));
-// that nobody reads any more is told a moment after it was written
+if (process.stdout.writableLength > 0 && !process.stdout.errored)
+  await new Promise((resolve) => process.stdout.once("drain", resolve));
+// that nobody reads any more, or that nothing could be written, is told a moment after it was written
 await new Promise(setImmediate);
+if (unwritten && code !== EXIT.usage) sayUnwritten();
 process.exit();

@@ -1,5 +1,6 @@
 import { accessSync, constants, existsSync, mkdirSync, realpathSync, rmdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
+import { whyNot } from "../replace-file.ts";
 import { UsageError } from "./command.ts";
 
 /**
@@ -15,9 +16,8 @@ export function makeOutputFolder(name: string, path: string): string[] {
     accessSync(path, constants.W_OK);
     return made;
   } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code ?? "";
     throw new UsageError(
-      `${name}: expected a folder that can be written to, got ${JSON.stringify(path)}: ${WHY[code] ?? code}`,
+      `${name}: expected a folder that can be written to, got ${JSON.stringify(path)}: ${whyNot(cause)}`,
       { cause },
     );
   }
@@ -51,13 +51,3 @@ function make(path: string): string[] {
     return made;
   }
 }
-
-const WHY: Readonly<Record<string, string>> = {
-  EEXIST: "it is a file",
-  ENOTDIR: "a part of it is a file",
-  EACCES: "this account may not",
-  EPERM: "this account may not",
-  EROFS: "its disk is read-only",
-  ENOENT: "no folder can be made there",
-  ENOSPC: "its disk is full",
-};

@@ -86,6 +86,11 @@ function explain(name: string, error: Error, terminal: Terminal): number {
     say(`Postgres cannot be reached: ${error.message || code}; check DATABASE_URL`);
     return EXIT.unavailable;
   }
+  const todo = MACHINE[String((error as { code?: unknown }).code)];
+  if (todo) {
+    say(`${error.message}: ${todo}`);
+    return EXIT.unavailable;
+  }
   say(error.stack ?? error.message);
   return EXIT.bug;
 }
@@ -98,3 +103,12 @@ function codeUnreached(thrown: unknown): string | undefined {
 
 const UNREACHED = /^(ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|28|3D)/;
 const CHECK_POSTGRES = ": check DATABASE_URL, and that Postgres runs and lets this role in";
+/** What to do where the machine, or what this process may have of it, is used up, wherever that shows. */
+const MACHINE: Readonly<Record<string, string>> = {
+  EMFILE: "raise ulimit -n",
+  ENFILE: "the machine has no file left to open",
+  ENOSPC: "make room on the disk",
+  EDQUOT: "make room, or raise the quota of this account",
+  EFBIG: "raise ulimit -f",
+  EROFS: "the disk is read-only",
+};

@@ -39,6 +39,10 @@ export function findPostgresBinaries(): PostgresBinaries {
     );
   }
   const native = reachable(resolve(dirname(entry), "..", "native"));
+  if (/["`$]/.test(native))
+    throw new ConfigError(
+      `embedded Postgres does not start below ${native}, as its initdb takes no ", $ or \` in its own path: move this program, or set DATABASE_URL to a Postgres of your own`,
+    );
   const binaries = { initdb: join(native, "bin", "initdb"), postgres: join(native, "bin", "postgres") };
   for (const file of [binaries.initdb, binaries.postgres]) makeExecutable(file);
   linkLibraries(native);

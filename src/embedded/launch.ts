@@ -38,6 +38,10 @@ export function placesBelow(home: string): Places {
 /** Begins to start the server, whose process the one given becomes. */
 export async function launch(place: Places): Promise<ChildProcess> {
   const { initdb, postgres } = findPostgresBinaries();
+  if (/[\r\n]/.test(place.root))
+    throw new ConfigError(
+      `${place.root}: Postgres takes no path with an end of a line in it: set MAITRED_HOME to another folder`,
+    );
   if (readIfThere(place.password) === "")
     writeFileSync(place.password, randomBytes(18).toString("base64url"), { mode: 0o600 });
   const settings = {

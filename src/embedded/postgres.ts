@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError, UpstreamError } from "../errors.ts";
@@ -92,7 +92,7 @@ async function portOf(place: Places, pid: number, lives: () => boolean): Promise
     if (server?.pid === pid && server.status === "ready") return server.port;
     if (server?.pid === pid && server.status === "stopping")
       throw new Error(`it is ending: start again in a moment; if that does not help, ${place.log} says why`);
-    if (!lives()) throw new Error(`it ended: ${tail(place.log)}`);
+    if (!lives()) throw new Error(`it ended: ${isFull(place.root) ? FULL : tail(place.log)}`);
   }
   throw new Error(`it was not ready within ${START_MS / 60_000} minutes: ${place.log} says why`);
 }
@@ -114,6 +114,12 @@ function tail(file: string): string {
   return readFileSync(file, "utf8").trim().split("\n").slice(-3).join(" | ");
 }
 
+/** Then its log lacks why it ended. */
+function isFull(folder: string): boolean {
+  return statfsSync(folder).bavail === 0;
+}
+
+const FULL = "its disk is full: make room, or set MAITRED_HOME to another folder";
 /** Longer than it takes to recover after a crash. */
 const START_MS = 300_000;
 /** In which another may make what we wait for; nobody is told that we do. */

@@ -1,5 +1,4 @@
 import { createReadStream, existsSync, mkdirSync } from "node:fs";
-import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { each } from "../each.ts";
 import { ConfigError, codeOf, PhotoError, UpstreamError } from "../errors.ts";
@@ -14,6 +13,7 @@ import {
   sourceOf,
 } from "../label.ts";
 import { linesOf } from "../lines.ts";
+import { replaceFile } from "../replace-file.ts";
 import { alone } from "./lock.ts";
 
 export interface ExportDeps {
@@ -68,7 +68,8 @@ export function nothingExported(): Exported {
  * cannot have the photo, or has seen all labels of that origin, and that one was taken back. labels.jsonl is replaced as a
  * whole, also when this ends early.
  *
- * @throws {ConfigError} when a line of an earlier labels.jsonl is no label, or another export writes there, before anything is fetched.
+ * @throws {ConfigError} when a line of an earlier labels.jsonl is no label, or another export writes there, before anything is fetched; or
+ * when nothing can be written.
  * @throws {UpstreamError} when a store does not answer; running it again goes on where it ended.
  */
 export async function writeLabels(
@@ -118,7 +119,7 @@ async function writeAlone(
     try {
       if (existsSync(file) && isOfSameObject(label, labels.get(label.file))) done.present++;
       else {
-        await replace(file, await load(deps, photo, attempts));
+        await replaceFile(file, await load(deps, photo, attempts));
         done.fetched++;
       }
       labels.set(label.file, JSON.stringify(label));
@@ -154,7 +155,7 @@ async function writeAlone(
       }
     }
   } finally {
-    await replace(join(folder, LABELS), inParts(labels.values()));
+    await replaceFile(join(folder, LABELS), inParts(labels.values()));
   }
   return done;
 }
@@ -226,13 +227,6 @@ function parsed(line: string): Label | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Whoever reads meanwhile, or after a crash, sees the old file or the new one, never a part of it. */
-async function replace(path: string, contents: Uint8Array | Iterable<string>): Promise<void> {
-  const part = `${path}.${process.pid}.part`;
-  await writeFile(part, contents);
-  await rename(part, path);
 }
 
 const LABELS = "labels.jsonl";

@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { ConfigError } from "../errors.ts";
 import { isAlive } from "../processes.ts";
+import { whyNot } from "../replace-file.ts";
 
 /**
  * Works while no other export writes to the folder.
@@ -30,7 +31,11 @@ async function taken(lock: string): Promise<boolean> {
     return true;
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw thrown;
+    // one without its owner would be held for good
+    await rm(lock, { force: true });
+    throw new ConfigError(`${lock}: expected a file that can be written: ${whyNot(thrown)}`, {
+      cause: thrown,
+    });
   }
 }
 
