@@ -1,3 +1,4 @@
+import { fstatSync } from "node:fs";
 import { type DestinationStream, type Logger, pino } from "pino";
 import { asError } from "./errors.ts";
 
@@ -9,10 +10,22 @@ export type { Logger };
  *
  * @param to another place than stderr.
  */
-export function createLog(level: string, to: DestinationStream = pino.destination(2)): Logger {
+export function createLog(level: string, to: DestinationStream = openStderr()): Logger {
   const serializers = { err: describe };
   const base = { pid: process.pid };
   return pino({ level, base, serializers, timestamp: pino.stdTimeFunctions.isoTime }, to);
+}
+
+/** Where a line cannot be written, as on a full disk, it waits for room, and work goes on. */
+function openStderr(): DestinationStream {
+  const found = fstatSync(2);
+  // one that is read slowly must hold up nothing
+  if (found.isFIFO() || found.isSocket()) return pino.destination(2);
+  const to = pino.destination({ dest: 2, sync: true, maxLength: KEPT_BYTES });
+  to.on("error", () => {});
+  // it would try for ever; whatever can be written has been
+  to.flushSync = () => {};
+  return to;
 }
 
 /** What of an error may be written down. */
@@ -26,3 +39,5 @@ export function describe(error: unknown): object {
     ...(cause !== undefined && { cause: describe(cause) }),
   };
 }
+
+const KEPT_BYTES = 1_000_000;
