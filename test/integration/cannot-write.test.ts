@@ -67,7 +67,7 @@ describe.runIf(LINUX)("where what it prints cannot be written", () => {
 
 test.runIf(LINUX)("a log on a full disk holds up no worker, nor its end", async ({ db, folder }) => {
   copyFileSync(join(inject("samples"), "menu-1.jpg"), join(folder, "a.jpg"));
-  const env = { DATABASE_URL: db.url, MAITRED_LOG_LEVEL: "trace" };
+  const env = { DATABASE_URL: db.url, MAITRED_LOG_LEVEL: "debug" };
   const args = ["up", "--once", "--verbose", "--json", folder];
   const up = maitred(args, env, shell('exec "$@" 2>/dev/full'));
   expect([await up.exit, up.stdout()]).toEqual([0, expect.stringContaining('"verdict":"review"')]);
