@@ -137,6 +137,7 @@ describe("the client", () => {
   test("says no address that cannot be one, or that holds a password, which fetch would say", () => {
     for (const wrong of [
       "https://user:hunter2@maitred.example",
+      "https://:hunter2@maitred.example",
       "https://user:hunter2@mai tred",
       "user:hunter2@x",
     ]) {
@@ -180,6 +181,23 @@ describe("the client", () => {
     await new Promise((resolve) => server.close(resolve));
     // as fetch says that its `cache` is "no-store"
     expect(asked).toEqual(["no-cache", "no-cache"]);
+  });
+
+  test("takes nothing for an answer that is none of the API, ends early, or does not come", async () => {
+    const server = createServer(({ url }, answer) => {
+      if (url === "/v1/photos/1") answer.end("<html></html>");
+      if (url === "/v1/photos/2")
+        answer.writeHead(200, { "content-length": 9 }).write("{}", () => answer.destroy());
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const client = createClient({ url, token: "mtd_x" });
+    await expect(client.readPhoto("1")).rejects.toMatchObject({ name: "ApiError", status: 200 });
+    await expect(client.readPhoto("2")).rejects.toMatchObject({ name: "ApiError", status: 0 });
+    const hasty = createClient({ url, token: "mtd_x", timeoutMs: 50 });
+    await expect(hasty.readPhoto("3")).rejects.toMatchObject({ name: "ApiError", status: 0 });
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
   });
 
   test("says that nobody answers, and takes its token to no other address", async ({ api }) => {
