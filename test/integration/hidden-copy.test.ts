@@ -307,17 +307,19 @@ describe("bytes that a moderator hid", () => {
   });
 
   test("wait where a run that hid them is rolled back", async ({ db }) => {
-    const [first, copy] = [await register(db, "a"), await register(db, "b")];
-    for (const photo of [first, copy]) await judge(db, photo, "shown");
+    const [first, copy, bobs] = [await register(db, "a"), await register(db, "b"), await register(db, "c")];
+    for (const photo of [first, copy, bobs]) await judge(db, photo, "shown");
     const run = await addBackfill(db.pool, ofAll);
     await feedAll(db, run);
-    for (const photo of [first, copy]) await judge(db, photo, "hidden", { by: "model:m-2", fed: true });
+    for (const photo of [first, copy, bobs]) await judge(db, photo, "hidden", { by: "model:m-2", fed: true });
     await endBackfills(db.pool);
+    await decide(db, bobs, { verdict: "shown" }, "bob");
     await decide(db, first);
     await webhook(db);
     expect(await rollbackBackfill(db.pool, run, "0", "oda")).toMatchObject({ restored: 1 });
     expect((await outbox(db)).map(({ payload }) => payload.state)).toEqual(["review"]);
     expect(await stateOf(db, copy)).toEqual(held(first));
+    expect(await stateOf(db, bobs)).toMatchObject({ state: "shown", rule: "moderator" });
     expect(await rows(db, "select decided_by from photos where id = $1", copy)).toEqual([
       { decided_by: "model:m-1" },
     ]);
@@ -434,6 +436,15 @@ describe("bytes that a moderator hid", () => {
     expect(newest).toBe(answer!.asOf);
     expect(await show(answer!.asOf!)).toMatchObject([{ outcome: "done", state: "shown" }]);
     expect(await rows(db, "select * from check_rollups()")).toEqual([]);
+  });
+
+  test("are shown by the moderator who hid them, as which photo they like", async ({ db }) => {
+    const [first, copy] = [await register(db, "a"), await register(db, "b")];
+    for (const id of [first, copy]) await judge(db, id, "review");
+    const [{ seen }] = await rows(db, "select max(id)::text as seen from verdicts");
+    await decide(db, first);
+    await decide(db, copy, { verdict: "shown", asOf: seen });
+    expect(await stateOf(db, copy)).toMatchObject({ state: "shown", rule: "moderator" });
   });
 
   test("are not decided for who holds a copy, or of what was uploaded again since", async ({ db }) => {

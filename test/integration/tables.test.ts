@@ -132,7 +132,7 @@ test("the README counts what was decided by hour, each verdict and category once
   expect(await rows(db, query!)).toMatchObject([{ verdict: "shown", photos: "2" }]);
 });
 
-test("current_photos has what waits too, nothing that is gone, and no key to show a photo by", async ({
+test("current_photos has what waits too, and like photo_tags nothing that is gone, and no key to show a photo by", async ({
   db,
 }) => {
   const [waits, gone] = [await register(db, "a"), await register(db, "b")];
@@ -140,6 +140,8 @@ test("current_photos has what waits too, nothing that is gone, and no key to sho
   const { rows: current, fields } = await db.pool.query("select * from current_photos");
   expect(current).toMatchObject([{ photo_id: waits, state: "pending" }]);
   expect(fields.filter(({ name }) => /bucket|key|version/.test(name))).toEqual([]);
+  await rows(db, "insert into tags select id, 'food', 0.9, 0.5, 'model:m-1' from photos");
+  expect(await rows(db, "select photo_id from photo_tags")).toEqual([{ photo_id: waits }]);
 });
 
 test("all that migrations make belongs to the migrators, so that each of them may change it", async ({
