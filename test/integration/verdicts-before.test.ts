@@ -62,6 +62,22 @@ describe("what was decided of bytes that were replaced", () => {
     expect([state, rule]).toEqual(["review", "hidden-copy"]);
   });
 
+  test("is known by the scores that a copy has of it, whatever is there now", async ({ db }) => {
+    const { photoId } = await one(db, told());
+    const [copy, later] = [await register(db, "b"), await register(db, "c")];
+    const before = seen(photoId!, "shown", "a");
+    const { digest, ...result } = before.result as { digest: string } & typeof before.result;
+    const ofCopy = { photoId: copy, batch: `same-${photoId}`, result: { ...result, copyOf: digest } };
+    await recordOutcomes(db.pool, [before]);
+    await recordOutcomes(db.pool, [{ ...before, ...ofCopy }]);
+    await record(db, told({ kind: "removed" }), told());
+    await recordOutcomes(db.pool, [seen(photoId!, "hidden", "b")]);
+    await decide(db, copy);
+    await recordOutcomes(db.pool, [seen(later, "shown", "a")]);
+    const [{ state, rule }] = await rows(db, "select state, rule from photos where id = $1", later);
+    expect([state, rule]).toEqual(["review", "hidden-copy"]);
+  });
+
   test("is none as another policy had proposed it, but where the same scores stand again", async ({ db }) => {
     const [{ photoId: changed }, { photoId: same }] = [
       await one(db, told()),
