@@ -152,6 +152,15 @@ describe("bytes that a moderator hid", () => {
     expect(await stateOf(db, copy)).toEqual(held(first));
   });
 
+  test("are known of what is known by its key alone, and another policy decided last", async ({ db }) => {
+    const [first, copy] = [await register(db, "a", ""), await register(db, "b")];
+    await judge(db, first, "shown");
+    await anew(db, first, "p2", "shown");
+    await decide(db, first);
+    await judge(db, copy, "shown");
+    expect(await stateOf(db, copy)).toEqual(held(first));
+  });
+
   test("wait also where the photo whose scores they have is erased before", async ({ db }) => {
     const [first, second, copy] = [await register(db, "a"), await register(db, "b"), await register(db, "c")];
     await judge(db, first, "shown");
