@@ -206,6 +206,22 @@ describe("bytes that a moderator hid", () => {
     expect(await stateOf(db, copy)).toEqual(held(first));
   });
 
+  test("wait where they are judged as a moderator hides them, and has not committed that yet", async ({
+    db,
+  }) => {
+    const [first, copy] = [await register(db, "a"), await register(db, "b")];
+    await judge(db, first, "shown");
+    const deciding = await db.pool.connect();
+    await deciding.query("begin");
+    await decideReviews(deciding as never, "ann", [decision(first)]);
+    const recorded = judge(db, copy, "shown");
+    await waitersIn(db, 1);
+    await deciding.query("commit");
+    deciding.release();
+    await recorded;
+    expect(await stateOf(db, copy)).toEqual(held(first));
+  });
+
   test("wait where a proposal to show them is applied", async ({ db }) => {
     const [first, copy] = [await register(db, "a"), await register(db, "b")];
     await judge(db, first, "shown");
