@@ -119,6 +119,18 @@ describe.runIf(LINUX)("where a file cannot be written to its end", () => {
   });
 });
 
+test.runIf(LINUX)("the demo says that it cannot lay its photos, and leaves none", () => {
+  const home = join(packageRoot(), ".maitred");
+  const before = existsSync(home) ? readdirSync(home) : [];
+  const [sh, ...rest] = shell('ulimit -f 0; exec "$@"');
+  const demo = [process.execPath, join(packageRoot(), "dist/samples/demo.js")];
+  const { status, stderr } = spawnSync(sh!, [...rest, ...demo]);
+  const why =
+    "expected a folder that can be written to: it is larger than this process may write (ulimit -f)";
+  expect([status, stderr.toString()]).toEqual([2, `maitred demo: ${home}: ${why}\n`]);
+  expect(readdirSync(home)).toEqual(before);
+});
+
 test.runIf(LINUX)("too few files to open are named, with what to raise", async () => {
   const { code, err } = await limited("ulimit -n 64", ["classify", inject("samples")]);
   expect([code, err]).toEqual([
