@@ -125,7 +125,9 @@ function isOutage(thrown: unknown): boolean {
   const code = (thrown as { code?: unknown }).code;
   // node-postgres gives a lost connection no code
   if (typeof code !== "string") return /connection|timeout|^SASL/i.test(String((thrown as Error).message));
-  return OUTAGES.test(code) || (thrown as NodeJS.ErrnoException).syscall === "connect";
+  // what is fatal ends the connection, whatever was asked
+  const { syscall, severity } = thrown as { syscall?: unknown; severity?: unknown };
+  return OUTAGES.test(code) || syscall === "connect" || severity === "FATAL";
 }
 
 /** Whether a function refused a statement for one of these reasons. */

@@ -64,6 +64,15 @@ describe("a pool", () => {
     await pool.end();
   });
 
+  test("takes whatever ends a connection for an outage, such as a pg_hba.conf that is wrong", async () => {
+    const error = Object.assign(new Error("a certificate store is lacking"), {
+      code: "F0000",
+      severity: "FATAL",
+    });
+    const db = { query: () => Promise.reject(error) };
+    await expect(query(db, { text: "" })).rejects.toMatchObject({ code: "DATABASE_UNAVAILABLE" });
+  });
+
   test("takes a password that is not there yet for an outage", async () => {
     const error = new Error("SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string");
     const db = { query: () => Promise.reject(error) };
