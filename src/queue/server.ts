@@ -196,7 +196,8 @@ function connectRedis({ queueUrl, queueOptions }: QueueSettings): Redis | Cluste
   if (!queueOptions) return new Redis(queueUrl, common);
   const { cluster, redisOptions, ...rest } = readOptions(queueOptions);
   if (cluster) return new Cluster(cluster, { redisOptions: { ...common, ...redisOptions }, ...rest });
-  const own: object = { ...common, ...rest };
+  // Sentinels tell of a failover at once, also where the primary is gone without a word
+  const own: object = { ...common, failoverDetector: true, ...rest };
   return queueUrl ? new Redis(queueUrl, own) : new Redis(own);
 }
 
