@@ -1,4 +1,5 @@
-import { fstatSync } from "node:fs";
+import { fstatSync, writeSync } from "node:fs";
+import { isatty } from "node:tty";
 import { type DestinationStream, type Logger, pino } from "pino";
 import { asError } from "./errors.ts";
 
@@ -16,16 +17,42 @@ export function createLog(level: string, to: DestinationStream = openStderr()): 
   return pino({ level, base, serializers, timestamp: pino.stdTimeFunctions.isoTime }, to);
 }
 
-/** Where a line cannot be written, as on a full disk, it waits for room, and work goes on. */
 function openStderr(): DestinationStream {
   const found = fstatSync(2);
   // one that is read slowly must hold up nothing
-  if (found.isFIFO() || found.isSocket()) return pino.destination(2);
-  const to = pino.destination({ dest: 2, sync: true, maxLength: KEPT_BYTES });
-  to.on("error", () => {});
-  // it would try for ever; whatever can be written has been
-  to.flushSync = () => {};
-  return to;
+  if (found.isFIFO() || found.isSocket() || isatty(2)) return pino.destination(2);
+  return waitingForRoom((bytes) => writeSync(2, bytes));
+}
+
+/**
+ * Where a line cannot be written, as on a full disk, it waits for room, and work goes on. Of what does not fit into `KEPT_BYTES`
+ * the log says later how many lines it was.
+ *
+ * @param write writes as much as there is room for, and returns how much, or throws.
+ */
+export function waitingForRoom(write: (bytes: Buffer) => number): DestinationStream {
+  let waiting: Buffer = Buffer.alloc(0);
+  let dropped = 0;
+  const flush = (): void => {
+    try {
+      while (waiting.length > 0) waiting = waiting.subarray(write(waiting));
+    } catch {
+      // the next line tries again
+    }
+  };
+  return {
+    write(line) {
+      flush();
+      if (waiting.length > KEPT_BYTES) {
+        dropped += 1;
+        return;
+      }
+      const lost = dropped > 0 ? `{"level":50,"msg":"${dropped} lines could not be written here"}\n` : "";
+      dropped = 0;
+      waiting = Buffer.concat([waiting, Buffer.from(lost + line)]);
+      flush();
+    },
+  };
 }
 
 /** What of an error may be written down. */

@@ -1,5 +1,5 @@
 import { realpathSync, statSync } from "node:fs";
-import { rename, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, rename, rm, writeFile } from "node:fs/promises";
 import { ConfigError } from "./errors.ts";
 
 /**
@@ -12,16 +12,22 @@ export async function replaceFile(
   path: string,
   contents: string | Uint8Array | Iterable<string>,
 ): Promise<void> {
-  const found = statSync(path, { throwIfNoEntry: false });
-  const direct = found !== undefined && !found.isFile();
-  // a link stays one
-  const target = found?.isFile() ? realpathSync(path) : path;
-  const part = `${target}.${process.pid}.part`;
+  let part: string | undefined;
   try {
-    await writeFile(direct ? target : part, contents);
-    if (!direct) await rename(part, target);
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found && !found.isFile()) return await writeFile(path, contents);
+    // a link stays one
+    const target = found ? realpathSync(path) : path;
+    part = `${target}.${process.pid}.part`;
+    await writeFile(part, contents, { flush: true });
+    if (found) {
+      await chmod(part, found.mode);
+      // only root may give it to another
+      await chown(part, found.uid, found.gid).catch(() => {});
+    }
+    await rename(part, target);
   } catch (cause) {
-    if (!direct) await rm(part, { force: true }).catch(() => {});
+    if (part) await rm(part, { force: true }).catch(() => {});
     throw new ConfigError(`${path}: expected a file that can be written: ${whyNot(cause)}`, { cause });
   }
 }
@@ -43,4 +49,5 @@ const WHY: Readonly<Record<string, string>> = {
   EDQUOT: "what this account may use of its disk is used up",
   EFBIG: "it is larger than this process may write (ulimit -f)",
   EIO: "its disk fails",
+  EBUSY: "it is mounted by itself: mount its folder",
 };

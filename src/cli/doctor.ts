@@ -16,7 +16,6 @@ import { requireSchema, rolesToMake } from "../store/migrate.ts";
 import { type ModelRow, readModels, readWorkers, type WorkerRow } from "../store/models.ts";
 import { requireClosed, requireRoom, requireWritable, serverVersion } from "../store/requirements.ts";
 import { rollupState } from "../store/rollups.ts";
-import { requireSession } from "../store/session.ts";
 import { modelDirectories, openJudge } from "../wiring/judge.ts";
 import { readLanes } from "../wiring/lanes.ts";
 import { defineCommand, EXIT, flags, UsageError, withEmbedded } from "./command.ts";
@@ -110,7 +109,6 @@ async function checkPostgres(config: Config): ReturnType<Check> {
   if (!config.databaseUrl) throw new Error("set DATABASE_URL, or start maitred up, which brings one");
   return withAnyPostgres(config, async (db) => {
     const version = await serverVersion(db);
-    await requireSession(config.databaseUrl);
     await requireWritable(db);
     await requireSchema(db);
     await requireRoom(db);

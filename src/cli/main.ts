@@ -39,7 +39,9 @@ function print(line: string): void {
   terminal.print(line);
 }
 process.stdout.on("error", (error: NodeJS.ErrnoException) =>
-  ["EPIPE", "EIO"].includes(error.code ?? "") ? onGone(error) : onUnwritten(error),
+  error.code === "EPIPE" || (error.code === "EIO" && process.stdout.isTTY)
+    ? onGone(error)
+    : onUnwritten(error),
 );
 // what is said for a person is no reason to end
 process.stderr.on("error", (error: NodeJS.ErrnoException) => void (error.code === "EPIPE" && onGone(error)));

@@ -3,7 +3,6 @@ import { asError, ModerationError } from "../errors.ts";
 import { connectS3 } from "../image/s3.ts";
 import { exitOnSignal, Scope } from "../lifecycle.ts";
 import { requireSchema } from "../store/migrate.ts";
-import { requireSession } from "../store/session.ts";
 import { sayAway } from "./away.ts";
 import {
   connectedConfig,
@@ -71,7 +70,6 @@ Exit codes: 1 stopped before removals that nobody allowed, or another sweep of t
     const s3 = connectS3(config, 16, ATTEMPTS);
     scope.onClose("S3", () => s3.destroy());
     const work = async (): Promise<number> => {
-      await requireSession(config.databaseUrl);
       await requireSchema(intake.db);
       if (!how.dryRun) await intake.server.check();
       for (;;) {

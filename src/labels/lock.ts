@@ -1,4 +1,4 @@
-import { readFile, readlink, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, open, readFile, readlink, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { ConfigError } from "../errors.ts";
@@ -25,17 +25,21 @@ export async function alone<T>(folder: string, work: () => Promise<T>): Promise<
 }
 
 async function taken(lock: string): Promise<boolean> {
+  const { host, boot, processes } = await place();
+  let file: FileHandle | undefined;
   try {
-    const { host, boot, processes } = await place();
-    await writeFile(lock, `${process.pid} ${host} ${boot} ${processes}\n`, { flag: "wx" });
+    file = await open(lock, "wx");
+    await file.writeFile(`${process.pid} ${host} ${boot} ${processes}\n`);
     return true;
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === "EEXIST") return false;
-    // one without its owner would be held for good
-    await rm(lock, { force: true });
+    // one without its owner would be held for good; it is ours where it was opened
+    if (file) await rm(lock, { force: true });
     throw new ConfigError(`${lock}: expected a file that can be written: ${whyNot(thrown)}`, {
       cause: thrown,
     });
+  } finally {
+    await file?.close();
   }
 }
 

@@ -18,22 +18,31 @@ export function listen(
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
 
+  function again(error: Error): void {
+    lost(error);
+    timer = setTimeout(() => void connect(), RETRY_MS).unref();
+  }
+
   async function connect(): Promise<void> {
-    const client = new pg.Client({
-      connectionString: url,
-      connectionTimeoutMillis: 10_000,
-      keepAlive: true,
-      keepAliveInitialDelayMillis: 10_000,
-      application_name: "maitred",
-    });
+    let client: pg.Client;
+    try {
+      client = new pg.Client({
+        connectionString: url,
+        connectionTimeoutMillis: 10_000,
+        keepAlive: true,
+        keepAliveInitialDelayMillis: 10_000,
+        application_name: "maitred",
+      });
+    } catch (thrown) {
+      // a certificate that the URL names, and that is being put in place
+      return again(asError(thrown));
+    }
     current = client;
     const broken = (error: Error): void => {
       if (current !== client) return;
       current = undefined;
       client.end().catch(() => {});
-      if (closed) return;
-      lost(error);
-      timer = setTimeout(() => void connect(), RETRY_MS).unref();
+      if (!closed) again(error);
     };
     client.on("error", broken);
     client.on("end", () => broken(new Error("the connection ended")));

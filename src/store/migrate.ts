@@ -6,8 +6,9 @@ import type pg from "pg";
 import { ConfigError, UpstreamError } from "../errors.ts";
 import { packageRoot } from "../package-root.ts";
 import { buildIndexes } from "./indexes.ts";
-import { openClient, query, SESSION, toUpstreamError } from "./pool.ts";
-import { requireSession } from "./session.ts";
+import { toUpstreamError } from "./outage.ts";
+import { query } from "./pool.ts";
+import { openClient, requireSession, SESSION } from "./session.ts";
 import { analyzeUnknown } from "./statistics.ts";
 
 interface SchemaState {

@@ -1,5 +1,7 @@
 import pg from "pg";
-import { ConfigError, UpstreamError } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
+import { toUpstreamError } from "./outage.ts";
+import { isPooled, openClient, requireSession, SESSION, soon } from "./session.ts";
 
 export type Pool = pg.Pool;
 
@@ -8,22 +10,15 @@ export interface Queryable {
   query<Row extends pg.QueryResultRow>(statement: pg.QueryConfig): Promise<pg.QueryResult<Row>>;
 }
 
-/** A client that is not connected yet. @throws {ConfigError} where its URL names a file that cannot be read. */
-export function openClient(config: pg.ClientConfig): pg.Client {
-  try {
-    return new pg.Client(config);
-  } catch (cause) {
-    throw new ConfigError(`DATABASE_URL: ${(cause as Error).message}`, { cause });
-  }
-}
-
 /**
- * Connections to Postgres. A connection that breaks while idle is replaced, and told to `onError`.
+ * Connections to Postgres. A connection that breaks while idle is replaced, and told to `onError`. Behind a pooler that lends
+ * sessions out each statement throws as `requireSession` does.
  *
  * @throws as `openClient` does.
  */
 export function connect(url: string, onError: (error: Error) => void, max = 8): Pool {
   openClient({ connectionString: url });
+  let own = false;
   const pool = new pg.Pool({
     connectionString: url,
     max,
@@ -31,8 +26,13 @@ export function connect(url: string, onError: (error: Error) => void, max = 8): 
     // a server that is gone without a word cannot end a statement
     query_timeout: 65_000,
     application_name: "maitred",
-    // PgBouncer refuses them as parameters of the connection, or drops them without a word
-    onConnect: (client) => client.query(`${SESSION}; set statement_timeout = ${STATEMENT_MS}`),
+    onConnect: async (client) => {
+      // what is set below would stay in sessions of others
+      if (!own && (await isPooled(client))) await requireSession(url);
+      own = true;
+      // PgBouncer refuses them as parameters of the connection, or drops them without a word
+      await client.query(soon(`${SESSION}; set statement_timeout = ${STATEMENT_MS}`));
+    },
     keepAlive: true,
     // Linux would wait two hours
     keepAliveInitialDelayMillis: 10_000,
@@ -99,37 +99,6 @@ export async function queryWithoutTimeout<Row extends pg.QueryResultRow>(
   });
 }
 
-/** Whatever a statement threw, as an UpstreamError where it says nothing of the statement. */
-export function toUpstreamError(cause: unknown): unknown {
-  const { code, message } = cause as { code?: unknown; message: string };
-  // rights that are being given, or were taken away, and no fault of whatever was to be done
-  if (code === FORBIDDEN) {
-    const who =
-      "maitred doctor says what the role of a worker lacks, and a member of maitred_migrator may administer";
-    return new UpstreamError("DATABASE_FORBIDDEN", `${message}: ${who}`, { cause });
-  }
-  const todo = TODO.find(([codes]) => codes.test(String(code)))?.[1];
-  if (!todo && !isOutage(cause)) return cause;
-  return new UpstreamError("DATABASE_UNAVAILABLE", ["Postgres", message, todo].filter(Boolean).join(": "), {
-    cause,
-  });
-}
-
-/**
- * What goes away by itself: no connection, a server that stops or is full, a lost race between transactions, a lock that others
- * hold for too long, a password that is being changed, a database that is being put in place of another, a socket's file that is not there.
- */
-function isOutage(thrown: unknown): boolean {
-  // of the addresses of a name, each with what it answered
-  if (thrown instanceof AggregateError && thrown.errors.some(isOutage)) return true;
-  const code = (thrown as { code?: unknown }).code;
-  // node-postgres gives a lost connection no code
-  if (typeof code !== "string") return /connection|timeout|^SASL/i.test(String((thrown as Error).message));
-  // what is fatal ends the connection, whatever was asked
-  const { syscall, severity } = thrown as { syscall?: unknown; severity?: unknown };
-  return OUTAGES.test(code) || syscall === "connect" || severity === "FATAL";
-}
-
 /** Whether a function refused a statement for one of these reasons. */
 export function isRefused(thrown: unknown, ...reasons: readonly Refusal[]): thrown is Error {
   return reasons.some((reason) => (thrown as { code?: unknown }).code === reason);
@@ -144,31 +113,8 @@ export function refused(cause: unknown, hint = ""): never {
 /** What the schema's own functions raise: there is no such thing; it stands in the way; it has changed meanwhile. */
 type Refusal = "MD404" | "MD409" | "MD412";
 
-/**
- * A role and a schema of the same name would otherwise hide the tables. Nothing is compiled: what looks up a few rows by their keys seems to
- * be worth it on large tables, or without their statistics, and takes seconds then; whoever reads whole tables gains nothing that shows.
- */
-export const SESSION = "set search_path = public; set jit = off";
 /** A statement that hangs must not hold a group of photos for ever. */
 const STATEMENT_MS = 60_000;
-export const POOLED =
-  "expected a connection of one's own, and a pooler lends it for one transaction: let DATABASE_URL name Postgres itself, or a pooler with pool_mode = session and its server_reset_query";
-const FORBIDDEN = "42501";
-/** What an operator may mend, by what Postgres, or Node of its certificate, answers. */
-const TODO: readonly (readonly [RegExp, string])[] = [
-  [
-    /^25006$/,
-    "if it is a standby, let DATABASE_URL lead to the primary; else reset default_transaction_read_only",
-  ],
-  // statements that are there already, or are not, although each connection prepares them once: it is shared
-  [/^(26000|42P05)$/, POOLED],
-  [
-    /^(ERR_(TLS|SSL|OSSL)|EPROTO|CERT_|CRL_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_|INVALID_(CA|PURPOSE))/,
-    "let sslrootcert of DATABASE_URL be the file of the CA that signed its certificate, and the host one that it is for",
-  ],
-];
-const OUTAGES =
-  /^(08|53|57|58|40|25006|25P03|25P04|55P03|55000|3D000|28|ECONN|ETIMEDOUT|EPIPE|EMFILE|ENFILE|EHOST|ENET|EADDRNOTAVAIL|ENOTFOUND|EAI_AGAIN)/;
 
 /** What a timer can wait for at most. */
 const LONGEST_MS = 2 ** 31 - 1;

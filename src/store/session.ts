@@ -1,6 +1,28 @@
-import type pg from "pg";
+import pg from "pg";
 import { ConfigError } from "../errors.ts";
-import { openClient, POOLED, toUpstreamError } from "./pool.ts";
+import { POOLED, toUpstreamError } from "./outage.ts";
+
+/** A client that is not connected yet. @throws {ConfigError} where its URL names a file that cannot be read. */
+export function openClient(config: pg.ClientConfig): pg.Client {
+  try {
+    return new pg.Client(config);
+  } catch (cause) {
+    throw new ConfigError(`DATABASE_URL: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Whether something stands between this connection and its session of Postgres. */
+export async function isPooled(client: pg.ClientBase): Promise<boolean> {
+  const { processID } = client as pg.ClientBase & { processID?: number };
+  // a pooler tells a number of its own
+  return (await sessionOf(client)) !== processID;
+}
+
+/** A statement of a connection that is new: a pooler that is full takes it, and lets it wait. */
+export function soon(text: string): pg.QueryConfig {
+  const limited = { text, query_timeout: CONNECT_MS };
+  return limited;
+}
 
 /**
  * Asks whether a connection stays with one session of Postgres, as listening, locks and prepared statements need; changes nothing.
@@ -31,8 +53,8 @@ export async function requireSession(url: string): Promise<void> {
 function client(connectionString: string): pg.Client {
   const made = openClient({
     connectionString,
-    connectionTimeoutMillis: 10_000,
-    query_timeout: 10_000,
+    connectionTimeoutMillis: CONNECT_MS,
+    query_timeout: CONNECT_MS,
     application_name: "maitred",
   });
   // what breaks fails the statement at hand, or the next one
@@ -40,9 +62,16 @@ function client(connectionString: string): pg.Client {
   return made;
 }
 
-async function sessionOf(session: pg.Client): Promise<number> {
-  const { rows } = await session.query<{ pid: number }>("select pg_backend_pid() as pid");
+async function sessionOf(session: pg.ClientBase): Promise<number> {
+  const { rows } = await session.query<{ pid: number }>(soon("select pg_backend_pid() as pid"));
   return rows[0]!.pid;
 }
 
 const ROUNDS = 3;
+const CONNECT_MS = 10_000;
+
+/**
+ * A role and a schema of the same name would otherwise hide the tables. Nothing is compiled: what looks up a few rows by their keys seems to
+ * be worth it on large tables, or without their statistics, and takes seconds then; whoever reads whole tables gains nothing that shows.
+ */
+export const SESSION = "set search_path = public; set jit = off";

@@ -4,7 +4,8 @@ import type { KnownObject, ObjectState, Wanted } from "../intake/reconcile-range
 import type { Totals } from "../intake/sweep.ts";
 import type { EventOutcome, Lane } from "../photo.ts";
 import { recordEvents } from "./events.ts";
-import { connection, isRefused, type Pool, type Queryable, query, toUpstreamError } from "./pool.ts";
+import { toUpstreamError } from "./outage.ts";
+import { connection, isRefused, type Pool, type Queryable, query } from "./pool.ts";
 
 export interface SweepRow extends Totals {
   id: string;

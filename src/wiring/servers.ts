@@ -6,7 +6,6 @@ import { openQueues, type Queues } from "../queue/queues.ts";
 import { openQueueServer, type QueueServer } from "../queue/server.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { connect, type Pool } from "../store/pool.ts";
-import { requireSession } from "../store/session.ts";
 import { watchClock } from "./clock.ts";
 import { watchEviction } from "./eviction.ts";
 
@@ -45,7 +44,6 @@ export async function openPostgres(
   scope: Scope,
   connections?: number,
 ): Promise<Pool> {
-  await requireSession(config.databaseUrl);
   const db = connect(config.databaseUrl, createOutageLogger(log, "Postgres"), connections);
   scope.onClose("Postgres", () => db.end());
   await requireSchema(db);

@@ -8,7 +8,6 @@ import { test } from "../fixtures.ts";
 import { freePort } from "../free-port.ts";
 import { ended, maitred } from "../maitred.ts";
 
-/** Other than Redis, not in CI either: a machine may have none. */
 const withPgBouncer = test.runIf(spawnSync("pgbouncer", ["--version"]).status === 0);
 
 /** PgBouncer in front of a database, and its URL. */
