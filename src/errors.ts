@@ -116,7 +116,7 @@ export function codeOf(thrown: unknown): ErrorCode {
 /** Why a file cannot be read, in words for who named it. */
 export function whyUnread(thrown: unknown): string {
   const error = asError(thrown) as NodeJS.ErrnoException;
-  return WHY[error.code ?? ""] ?? error.message;
+  return UNREAD[error.code ?? ""] ?? error.message;
 }
 
 const OUTAGES: ReadonlySet<ErrorCode> = new Set([
@@ -126,7 +126,7 @@ const OUTAGES: ReadonlySet<ErrorCode> = new Set([
   "DATABASE_FORBIDDEN",
 ]);
 const EXHAUSTED: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "NO_THREAD", "ERR_WORKER_INIT_FAILED"]);
-const WHY: Readonly<Record<string, string>> = {
+const UNREAD: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file",
   EISDIR: "expected a file, got a folder",
   EACCES: "this account may not read it",

@@ -1,4 +1,4 @@
-/** The words of the product as types: what every other module speaks of. */
+/** The words of the product as types, and its photos by lane: what every other module speaks of. */
 
 /** Which bucket protocol holds the object: `s3`, or `folder`, whose bucket is an absolute folder. */
 export type Store = "s3" | "folder";

@@ -4,7 +4,7 @@ import { readBackfillCounts } from "../src/store/backfill-counts.ts";
 import { registerPhotos } from "../src/store/photos.ts";
 import type { Outcome } from "../src/store/verdicts.ts";
 import type { Database } from "./fixtures.ts";
-import { type Store, startS3 } from "./s3.ts";
+import { startS3, type TestS3 } from "./s3.ts";
 import { failed as failedBy, judged as judgedBy } from "./verdicts.ts";
 
 /** Of the model that the backfill `ofAll` is of, unless another is named. */
@@ -57,4 +57,4 @@ export async function photosOfObjects(
 }
 
 /** A store with the empty buckets `archive`, into which `put` writes, and `thumbs`. */
-export const startArchive = (): Promise<Store> => startS3("archive", "thumbs");
+export const startArchive = (): Promise<TestS3> => startS3("archive", "thumbs");

@@ -1,7 +1,7 @@
 import { PutObjectCommand, type PutObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
 import { startFauxqs } from "fauxqs";
 
-export interface Store {
+export interface TestS3 {
   address: string;
   client: S3Client;
   /** Into the first of its buckets. */
@@ -15,7 +15,7 @@ export interface Store {
 }
 
 /** An S3 in this process, with these buckets, which are empty. It keeps no versions: see moto.ts. */
-export async function startS3(...buckets: [string, ...string[]]): Promise<Store> {
+export async function startS3(...buckets: [string, ...string[]]): Promise<TestS3> {
   const server = await startFauxqs({ port: 0, logger: false });
   for (const bucket of buckets) server.createBucket(bucket);
   const client = new S3Client({ endpoint: server.address, region: "us-east-1", forcePathStyle: true });

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 class Calibration(NamedTuple):
     """Category probabilities are softmax(logits / temperature + bias); the human's is sigmoid(logit * slope + seen * the most that the
-    detector says anywhere + offset), and the map's the same of what each says of a cell. Where the detector is not asked (looks.py) `nobody` is what it
+    detector says anywhere + offset), and the map's the same of what each says of a cell. Where the detector is not asked (rounds.py) `nobody` is what it
     says: its mean over photos without a human."""
 
     temperature: float

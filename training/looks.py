@@ -3,6 +3,7 @@ python looks.py ../models/old-1 ../models/old-2
 
 The detector is asked of photos of which the network alone is not sure that nobody is there. Where both are unsure they are asked of parts of the photo as
 well, enlarged. All looks are the same network and detector, so that the weights are there once. rounds.py says the same in PyTorch.
+NOTES.md, 35 and 38, say what it gives.
 """
 
 import argparse

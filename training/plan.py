@@ -140,7 +140,7 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
     folds, final = each("fold", args.samples, args.trunk), whole("final", args.samples, args.trunk)
     exported = work / "export" / args.out.name
     export = Step("export", [*python, "export.py", str(final.makes), str(exported), "--folds", *(str(step.makes) for step in folds)], exported,
-                  {"name": args.out.name, "code": code_digest("export.py", "graph.py", "beside.py", "calibrate.py", "card.py", "measure.py", "data.py", "sources.py", "augment.py", "net.py")},
+                  {"name": args.out.name, "code": code_digest("export.py", "looks.py", "rounds.py", "graph.py", "beside.py", "calibrate.py", "card.py", "measure.py", "data.py", "sources.py", "augment.py", "net.py")},
                   1 + 4 * args.folds / 3 * scale, [final, *folds], env=allocator)
     ends = [[export]]
     if shutil.which("node") and (ROOT / "node_modules").is_dir():

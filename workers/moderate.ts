@@ -19,10 +19,10 @@ import { reportFigures } from "../src/store/models.ts";
 import { databaseTime } from "../src/store/photos.ts";
 import { recordShadowScores } from "../src/store/shadow.ts";
 import { decodedSince, knownScores, recordOutcomes } from "../src/store/verdicts.ts";
-import { openActiveModel } from "../src/wiring/active-model.ts";
 import { openAdoptReplacement } from "../src/wiring/adopt-replacement.ts";
 import { clockGauge } from "../src/wiring/clock.ts";
 import { evictionGauge } from "../src/wiring/eviction.ts";
+import { openFollowedModel } from "../src/wiring/followed-model.ts";
 import { asLineModel, createModels, mayReuseScores, watchModelHealth } from "../src/wiring/models.ts";
 import { openPhotos } from "../src/wiring/photos.ts";
 import { startRollupFolding } from "../src/wiring/rollups.ts";
@@ -70,14 +70,14 @@ export async function startWorker(
   );
 
   const models = createModels(config, scope);
-  const active = await openActiveModel(config, models, { db, metrics, log, scope });
-  const { judge, warmUpMs } = active.current;
-  const first = asLineModel(active.current);
+  const followed = await openFollowedModel(config, models, { db, metrics, log, scope });
+  const { judge, warmUpMs } = followed.current;
+  const first = asLineModel(followed.current);
   const { maxBatch } = first;
   // most of a photo's time is a wait for its bytes, so that cores want more photos in hand than they decode
   const concurrency =
     config.concurrency || Math.max(24, 3 * maxBatch, Math.min(6 * availableParallelism(), 96));
-  const once = config.duplicates === "once" && (await mayReuseScores(db, log, judge.model, active.pinned));
+  const once = config.duplicates === "once" && (await mayReuseScores(db, log, judge.model, followed.pinned));
   const since = once ? await decodedSince(db, decoderId()) : undefined;
   const worker = createModerationWorker(
     {
@@ -103,7 +103,7 @@ export async function startWorker(
     said.events,
   );
   scope.hold("line", worker);
-  const watcher = active.follow(worker, name);
+  const watcher = followed.follow(worker, name);
   scope.hold("watch", watchModelHealth(models, said, warmUpMs, log));
   const folders = foldersOf(config.folders);
   const tell = (): Promise<void> =>
@@ -153,10 +153,10 @@ export async function startWorker(
   log.info({ concurrency, maxBatch, url: http.url }, "taking photos");
   return {
     get model() {
-      return active.current.judge.model.id;
+      return followed.current.judge.model.id;
     },
     get provider() {
-      return active.current.provider;
+      return followed.current.provider;
     },
     url: http.url,
   };

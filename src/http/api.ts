@@ -10,6 +10,7 @@ import {
   boundConnections,
   boundedServer,
   limitBodiesInFlight,
+  listen,
   type Timeouts,
 } from "./connections.ts";
 import type { DeskDeps, DeskSettings } from "./desk/deps.ts";
@@ -20,7 +21,6 @@ import { openApi } from "./openapi.ts";
 import { answerThrown, HttpProblem } from "./problem.ts";
 import type { ApiDeps, Route } from "./route.ts";
 import { routes } from "./routes.ts";
-import { listen } from "./server.ts";
 
 interface ApiSettings extends LimitSettings {
   host: string;

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { FastifyInstance } from "fastify";
+import { ConfigError } from "../errors.ts";
 import { HttpProblem, PROBLEM_TYPE, problemOf } from "./problem.ts";
 
 /** How long a request may take to arrive, however slowly it is sent. */
@@ -13,6 +14,14 @@ export interface Timeouts {
   lookMs: number;
 }
 
+export interface Address {
+  host: string;
+  /** 0: any free one. */
+  port: number;
+  /** Whether any free port will do where this one is in use; false unless given. */
+  orAnyFree?: boolean;
+}
+
 /** What a Fastify server is made with, so that nobody sends slowly, or much before a body, or never reads. */
 export function boundedServer({ headerMs, requestMs, idleMs, lookMs }: Timeouts = PATIENCE): object {
   return {
@@ -22,6 +31,27 @@ export function boundedServer({ headerMs, requestMs, idleMs, lookMs }: Timeouts 
     return503OnClosing: false,
     http: { headersTimeout: headerMs, connectionsCheckingInterval: lookMs, maxHeaderSize: 16_384 },
   };
+}
+
+/**
+ * Listens, and returns the URL with the port that it got.
+ *
+ * @param setting the name of the port's setting, for the message.
+ * @throws {ConfigError} where the address cannot be listened on.
+ */
+export async function listen(app: FastifyInstance, address: Address, setting: string): Promise<string> {
+  const { host, port, orAnyFree = false } = address;
+  try {
+    return await app.listen({ host, port });
+  } catch (thrown) {
+    const cause = thrown as NodeJS.ErrnoException;
+    const busy = cause.code === "EADDRINUSE";
+    if (busy && orAnyFree && port !== 0) return listen(app, { host, port: 0 }, setting);
+    const how = busy
+      ? `${setting}: port ${port} of ${host} is in use: end what uses it, or set another one (0: any free one)`
+      : `MAITRED_HOST, ${setting}: ${cause.message}`;
+    throw new ConfigError(how, { cause });
+  }
 }
 
 /**

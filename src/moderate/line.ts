@@ -57,7 +57,7 @@ export interface Fetched {
   known: PhotoMetadata;
 }
 
-/** What the line asks of a photo's neighbours. */
+/** What the line asks of what lies around it: stores, their keys, a clock. */
 export interface LineDeps {
   fetch(photo: PhotoRef): Promise<Fetched>;
   knownFromKey(key: string): PhotoMetadata;
@@ -81,7 +81,7 @@ export interface LineEvents {
   retried(photo: PhotoJob, lane: Lane, error: Error): void;
 }
 
-/** The steps of the line; each is somebody else's work. */
+/** What the line is made of: its steps, each somebody else's work, and who is told. */
 export interface LineSteps extends LineDeps {
   /**
    * Hands out the active model when there is room for a photo of this lane; it stays open until `work` has ended although
@@ -106,7 +106,7 @@ export interface Try {
   tries: number;
   /** No further one follows: what may pass later is recorded as a failure too. */
   last: boolean;
-  /** Whether the photo waits for this to pass, though it is its last try; false unless given. */
+  /** Whether the photo waits for this to pass, which costs it no try, were it the last; false unless given. */
   waitsFor?(error: Error): boolean;
 }
 

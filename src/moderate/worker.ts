@@ -163,9 +163,10 @@ export function createModerationWorker(
 
   const steps: LineSteps = {
     ...deps,
+    // in place of that of deps, which takes a group
+    record: (outcome, lane) => recorder.add(outcome, lane),
     withModel: (lane, work) => throttle(lane, () => models.use(work)),
     by: () => models.current.by,
-    record: (outcome, lane) => recorder.add(outcome, lane),
     shadows: (photo, lane) => lane === "live" && (shadow?.wants(photo.id) ?? false),
     shadow: (photo, judged, kept) => shadow?.offer({ photoId: photo.id, beside: judged, ...kept }),
     events,

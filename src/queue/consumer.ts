@@ -113,8 +113,10 @@ export async function consume(
     if (away) bucket.asking = true;
     const last = deaths >= MAX_DEATHS || tries >= settings.attempts;
     const waitsFor = (error: unknown): boolean =>
-      // a busy one shows by its answer that it is there
-      (waits && codeOf(error) === "STORE_UNAVAILABLE") || (patient && last && error instanceof BusyError);
+      // on any try, as one for a store that is away says nothing of the photo
+      (waits && codeOf(error) === "STORE_UNAVAILABLE") ||
+      // a busy one shows by its answer that it is there: tries are made as ever, and the last is put off
+      (patient && last && error instanceof BusyError);
     if (suspect) suspects.add(photo.id);
     try {
       if (deaths >= MAX_DEATHS)

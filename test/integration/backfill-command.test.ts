@@ -8,10 +8,10 @@ import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { failed, judged, page, photos, startArchive } from "../backfills.ts";
 import { test } from "../fixtures.ts";
 import { ended, maitred } from "../maitred.ts";
-import type { Store } from "../s3.ts";
+import type { TestS3 } from "../s3.ts";
 import { ofAll, register } from "../verdicts.ts";
 
-let s3: Store;
+let s3: TestS3;
 beforeAll(async () => {
   s3 = await startArchive();
 });

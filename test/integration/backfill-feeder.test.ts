@@ -20,12 +20,12 @@ import { startFeed } from "../../workers/feed.ts";
 import { startWorker } from "../../workers/moderate.ts";
 import { counts, judged, page, photos, startArchive } from "../backfills.ts";
 import { BACKENDS, test } from "../fixtures.ts";
-import type { Store } from "../s3.ts";
+import type { TestS3 } from "../s3.ts";
 import { ofAll } from "../verdicts.ts";
 import { until } from "../waits.ts";
 
 const samples = inject("samples");
-let s3: Store;
+let s3: TestS3;
 beforeAll(async () => {
   s3 = await startArchive();
 });

@@ -10,10 +10,10 @@ import { addBackfill, changeBackfill, readBackfill } from "../../src/store/backf
 import { startFeed } from "../../workers/feed.ts";
 import { startArchive } from "../backfills.ts";
 import { BACKENDS, test } from "../fixtures.ts";
-import type { Store } from "../s3.ts";
+import type { TestS3 } from "../s3.ts";
 import { ofAll } from "../verdicts.ts";
 
-let s3: Store;
+let s3: TestS3;
 beforeAll(async () => {
   s3 = await startArchive();
 });

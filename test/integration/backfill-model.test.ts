@@ -16,12 +16,12 @@ import { counts, failed, judged, page, photos, startArchive } from "../backfills
 import { BACKENDS, type Database } from "../fixtures.ts";
 import { makeModel } from "../models.ts";
 import { promote, test } from "../promoted.ts";
-import type { Store } from "../s3.ts";
+import type { TestS3 } from "../s3.ts";
 import { ofAll } from "../verdicts.ts";
 
 const keys = ["1.jpg", "2.jpg", "3.jpg", "4.jpg"];
 const log = createLog("silent");
-let s3: Store;
+let s3: TestS3;
 beforeAll(async () => {
   s3 = await startArchive();
   const photo = readFileSync(join(inject("samples"), "menu-1.jpg"));

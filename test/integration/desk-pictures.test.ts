@@ -12,11 +12,11 @@ import type { Database } from "../fixtures.ts";
 import { makeModel } from "../models.ts";
 import { colourGraph } from "../onnx.ts";
 import { paint } from "../painted.ts";
-import { type Store, startS3 } from "../s3.ts";
+import { startS3, type TestS3 } from "../s3.ts";
 
 type Links = Record<"small" | "medium" | "large" | "heat", string>;
 
-const test = base.extend<{ s3: Store }>({
+const test = base.extend<{ s3: TestS3 }>({
   // biome-ignore lint/correctness/noEmptyPattern: vitest reads the names of the fixtures from the pattern
   s3: async ({}, use) => {
     const s3 = await startS3("photos");

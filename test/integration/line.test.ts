@@ -17,10 +17,10 @@ import { rollupState } from "../../src/store/rollups.ts";
 import { openJudge } from "../../src/wiring/judge.ts";
 import { BACKENDS } from "../fixtures.ts";
 import { test as base, type Start } from "../lines.ts";
-import { type Store, startS3 } from "../s3.ts";
+import { startS3, type TestS3 } from "../s3.ts";
 
 const samples = inject("samples");
-let s3: Store;
+let s3: TestS3;
 
 beforeAll(async () => {
   s3 = await startS3("photos");

@@ -2,6 +2,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import pg from "pg";
 import { describe, expect } from "vitest";
 import { connect, query, queryWithoutTimeout } from "../../src/store/pool.ts";
 import { test } from "../fixtures.ts";
@@ -90,15 +91,15 @@ describe("behind PgBouncer", () => {
         expect(out).toMatch(/FAIL +postgres +expected a connection of one's own/);
         expect((await db.pool.query("select from pg_locks where locktype = 'advisory'")).rows).toEqual([]);
 
-        // what does not ask, and is told by what becomes of its statements
-        const both = await Promise.all([1, 2].map(() => connect(pooler.url, () => {}, 1)));
-        const prepared = { name: "of_both", text: "select 1 as one" };
-        await query(both[0]!, prepared);
-        await expect(query(both[1]!, prepared)).rejects.toMatchObject({
-          code: "DATABASE_UNAVAILABLE",
-          message: expect.stringMatching(refusal),
-        });
-        await Promise.all(both.map((each) => each.end()));
+        const enqueued = await ended(["enqueue", "s3://photos/a.jpg"], env);
+        expect(enqueued.code).toBe(2);
+        expect(enqueued.err).toMatch(refusal);
+        // nor is anything set in a session that others are lent
+        const stranger = new pg.Client({ connectionString: pooler.url });
+        await stranger.connect();
+        const { rows } = await stranger.query("select current_setting('statement_timeout') as timeout");
+        await stranger.end();
+        expect(rows).toEqual([{ timeout: "0" }]);
       } finally {
         await pooler.close();
       }

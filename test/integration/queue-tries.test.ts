@@ -107,10 +107,12 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
       const { queues, take } = open(backend);
       const givenUp = latch();
       const waited: boolean[] = [];
+      let bugsWaited = false;
       await take(
         "live",
         async (_, { last, waitsFor }) => {
           if (last) waited.push(waitsFor(down));
+          bugsWaited ||= waitsFor(new Error("a bug"));
           if (waitsFor(down) || !last) throw down;
           givenUp.resolve();
         },
@@ -119,6 +121,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
       await queues.add("live", [job(1)]);
       await givenUp.promise;
       expect(waited[0]).toBe(true);
+      expect(bugsWaited).toBe(false);
       await expect.poll(() => queues.held(["1"])).toBe(0);
     },
   );

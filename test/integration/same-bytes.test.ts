@@ -9,13 +9,13 @@ import type { PhotoRef } from "../../src/photo.ts";
 import { decodedSince, knownScores, recordOutcomes } from "../../src/store/verdicts.ts";
 import { startWorker } from "../../workers/moderate.ts";
 import { BACKENDS, test as base, type Database } from "../fixtures.ts";
-import { type Store, startS3 } from "../s3.ts";
+import { startS3, type TestS3 } from "../s3.ts";
 import { fail, judged, register } from "../verdicts.ts";
 
 const samples = inject("samples");
 const dinner = readFileSync(join(samples, "business-product-1.jpg"));
 const digestOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
-let s3: Store;
+let s3: TestS3;
 
 beforeAll(async () => {
   s3 = await startS3("photos");

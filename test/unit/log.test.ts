@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createLog, describe as describeError } from "../../src/log.ts";
+import { createLog, describe as describeError, waitingForRoom } from "../../src/log.ts";
 import { createOutageLogger } from "../../src/wiring/servers.ts";
 
 test("an error is logged with its cause and code, and with nothing that a client hung on it", () => {
@@ -31,4 +31,25 @@ test("what a neighbour ails from is logged when it begins, and then every ten se
     ["connect ECONNREFUSED", 2],
     ["LOADING", 1],
   ]);
+});
+
+test("lines wait while a disk is full, and what did not fit is counted once there is room", () => {
+  let [room, written] = [10, ""];
+  const log = waitingForRoom((bytes) => {
+    if (room === 0) throw Object.assign(new Error("no room"), { code: "ENOSPC" });
+    const part = bytes.subarray(0, room);
+    room -= part.length;
+    written += part.toString();
+    return part.length;
+  });
+  log.write("first line\n");
+  log.write("second line\n");
+  expect(written).toBe("first line");
+  const long = `${"x".repeat(999_990)}\n`;
+  for (const line of [long, "lost\n", "lost too\n"]) log.write(line);
+  room = Number.POSITIVE_INFINITY;
+  log.write("after\n");
+  expect(written).toBe(
+    `first line\nsecond line\n${long}{"level":50,"msg":"2 lines could not be written here"}\nafter\n`,
+  );
 });

@@ -22,7 +22,7 @@ import { modelDirectories, openDefaultModel } from "./judge.ts";
 import { asLineModel, type Models, type WarmModel } from "./models.ts";
 import { createOutageLogger } from "./servers.ts";
 
-interface ActiveModel {
+interface FollowedModel {
   /** What judges now. */
   readonly current: WarmModel;
   /** MAITRED_MODEL names it, so that it follows nobody. */
@@ -36,11 +36,11 @@ interface ActiveModel {
  *
  * @throws {ConfigError} where model or policy cannot be used.
  */
-export async function openActiveModel(
+export async function openFollowedModel(
   config: Config,
   models: Models,
   { db, metrics, log, scope }: { db: Pool; metrics: Metrics; log: Logger; scope: Scope },
-): Promise<ActiveModel> {
+): Promise<FollowedModel> {
   const pinned = config.model !== "";
   const byId = (wanted: ModelRef): Promise<Model> =>
     openModelById(modelDirectories(config), wanted, config.variant);
