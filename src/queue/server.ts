@@ -196,9 +196,7 @@ function connectRedis({ queueUrl, queueOptions }: QueueSettings): Redis | Cluste
   if (!queueOptions) return new Redis(queueUrl, common);
   const { cluster, redisOptions, ...rest } = readOptions(queueOptions);
   if (cluster) return new Cluster(cluster, { redisOptions: { ...common, ...redisOptions }, ...rest });
-  // Sentinels tell of a failover at once, also where the primary is gone without a word; of one that is away stderr is told at each try
-  const sentinelReconnectStrategy = (tries: number): number => Math.min(tries * 1_000, 60_000);
-  const own: object = { ...common, failoverDetector: true, sentinelReconnectStrategy, ...rest };
+  const own: object = { ...common, ...rest };
   return queueUrl ? new Redis(queueUrl, own) : new Redis(own);
 }
 

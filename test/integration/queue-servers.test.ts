@@ -1,8 +1,5 @@
-import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
-import { join } from "node:path";
 import { inspect } from "node:util";
 import { type Cluster, Redis } from "ioredis";
 import { describe, expect, vi } from "vitest";
@@ -196,51 +193,6 @@ describe("queue servers", () => {
       }
     },
   );
-
-  withRedis("a primary that is gone without a word is left once Sentinel has another", async ({ folder }) => {
-    const port = 31_000 + 3 * (process.pid % 500);
-    const [primary, replica, sentinel] = [port, port + 1, port + 2];
-    const children = [
-      await startRedis("--dir", folder, "--port", String(primary)),
-      await startRedis(
-        ...["--dir", folder, "--port", String(replica)],
-        ...["--replicaof", "127.0.0.1", String(primary)],
-      ),
-    ];
-    const conf = join(folder, "sentinel.conf");
-    const lines = [
-      `monitor mq 127.0.0.1 ${primary} 1`,
-      "down-after-milliseconds mq 1000",
-      "failover-timeout mq 5000",
-    ];
-    writeFileSync(
-      conf,
-      [`port ${sentinel}`, `dir ${folder}`, ...lines.map((line) => `sentinel ${line}`)].join("\n"),
-    );
-    children.push(spawn("redis-server", [conf, "--sentinel"], { stdio: "ignore" }));
-    const scope = new Scope();
-    const asked = new Redis(sentinel);
-    asked.on("error", () => {});
-    try {
-      await expect.poll(() => asked.call("SENTINEL", "REPLICAS", "mq")).toHaveLength(1);
-      const queueOptions = JSON.stringify({ sentinels: [{ host: "127.0.0.1", port: sentinel }], name: "mq" });
-      const { queues, take } = openBench(scope, { queueUrl: "", queueOptions, queuePrefix: "x" });
-      const got = collector<string>(2);
-      await take("live", async ({ id }) => got.push(id), { concurrency: 1 });
-      await queues.add("live", [job(1)]);
-      await expect.poll(() => got.items).toEqual(["1"]);
-      children[0]!.kill("SIGSTOP");
-      const since = performance.now();
-      await queues.add("live", [job(2)]);
-      await got.done;
-      // a minute without being told
-      expect(performance.now() - since).toBeLessThan(40_000);
-    } finally {
-      asked.disconnect();
-      await scope.close();
-      for (const child of children) child.kill("SIGKILL");
-    }
-  });
 
   withRedis("a Redis Cluster is named by MAITRED_QUEUE_OPTIONS", async ({ folder }) => {
     const port = 21_000 + (process.pid % 10_000);
