@@ -3,6 +3,7 @@ import { asError, BusyError, codeOf, isOutage, UpstreamError } from "../errors.t
 import type { Closable } from "../lifecycle.ts";
 import type { Try } from "../moderate/line.ts";
 import type { Lane, PhotoJob } from "../photo.ts";
+import { Bucket } from "./bucket.ts";
 import { MOST_PUT_OFF_MS, parsePayload } from "./queues.ts";
 import type { QueueServer } from "./server.ts";
 
@@ -55,8 +56,7 @@ export async function consume(
   handlers: ConsumerHandlers,
   suspects = new Set<string>(),
 ): Promise<Closable> {
-  /** When what a bucket gave last was asked for, which photos it refused since, and whether one asks it now that it is away. */
-  const buckets = new Map<string, { gaveAt: number; refused: Set<string>; asking: boolean }>();
+  const buckets = new Map<string, Bucket>();
   const worker = new Worker(
     lane,
     (job, token) => handle(job, token),
@@ -94,19 +94,19 @@ export async function consume(
     const suspect = deaths >= SUSPECT_DEATHS && deaths < MAX_DEATHS;
     if (suspect && suspects.size > 0) return putBack(job, token, SUSPECT_DELAY_MS);
     const tries = job.attemptsMade + 1;
-    const now = Date.now();
-    const ageMs = now - job.timestamp;
-    const asked = `${photo.store} ${photo.bucket}`;
-    const bucket = buckets.get(asked) ?? { gaveAt: 0, refused: new Set(), asking: false };
-    buckets.set(asked, bucket);
+    const askedAt = Date.now();
+    const ageMs = askedAt - job.timestamp;
+    const name = `${photo.store} ${photo.bucket}`;
+    const bucket = buckets.get(name) ?? new Bucket();
+    buckets.set(name, bucket);
     // of the job's last refusal, which may be another worker's
     const { refusedAt = Number.POSITIVE_INFINITY } = job.progress as { refusedAt?: number };
     // in the end its tries are over, or it would be asked for without end. What a backfill could not read it lists, and tries again
     // when it is told to
     const patient = lane === "live" && deaths < MAX_DEATHS && ageMs < settings.patienceMs;
-    const away = patient && bucket.refused.size >= MANY_REFUSED;
+    const away = patient && bucket.away;
     // a store that has given none since it refused this one may be away, which says nothing of the photo
-    const waits = away || (patient && tries >= settings.attempts && bucket.gaveAt <= refusedAt);
+    const waits = away || (patient && tries >= settings.attempts && bucket.gaveNoneSince(refusedAt));
     const awayMs = Math.min(Math.max(ageMs / 4, OUTAGE_DELAY_MS), MAX_BACKOFF_MS);
     // one asks for all of them: a store that is away would have all places of the lane, and photos of others wait
     if (away && bucket.asking) return putBack(job, token, awayMs);
@@ -124,15 +124,12 @@ export async function consume(
       else {
         await handlers.photo(photo, { tries, last, waitsFor, ageMs });
         // what ends a last try may be that it was refused
-        if (waits || !last) {
-          bucket.gaveAt = Math.max(bucket.gaveAt, now);
-          bucket.refused.clear();
-        }
+        if (waits || !last) bucket.gave(askedAt);
       }
     } catch (thrown) {
       const ours = isOutage(thrown);
       const unavailable = !ours && codeOf(thrown) === "STORE_UNAVAILABLE";
-      if (unavailable && bucket.refused.size < MANY_REFUSED) bucket.refused.add(photo.id);
+      if (unavailable) bucket.refused(photo.id);
       if (unavailable && patient) await job.updateProgress({ refusedAt: Date.now() });
       const outage = ours || waitsFor(thrown);
       if (!(last || outage)) throw asError(thrown);
@@ -166,7 +163,5 @@ const MAX_DEATHS = 4;
 /** After one, all that was in hand would be judged one at a time wherever a machine is switched off. */
 const SUSPECT_DEATHS = 2;
 const SUSPECT_DELAY_MS = 1_000;
-/** Photos that a store refuses in a row where it is away, and not they are at fault. */
-const MANY_REFUSED = 5;
 const OUTAGE_DELAY_MS = 2_000;
 const MAX_BACKOFF_MS = MOST_PUT_OFF_MS / 2;
