@@ -10,6 +10,7 @@ import { DriftOf } from "./drift.tsx";
 import { ListingCounts } from "./listings.tsx";
 import { addressOf, type Days, PRESETS, rangeOf } from "./range.ts";
 import "../style/watch.css";
+import "../style/charts.css";
 
 /** What became of photos, and how good the model is at it. The address says which days, so that it can be sent to somebody. */
 export default function DashboardsPage() {

@@ -8,6 +8,7 @@ import { ActButton } from "./act-button.tsx";
 import { duration, perSecond } from "./figures.ts";
 import { Said } from "./said.tsx";
 import { Why } from "./why.tsx";
+import "../style/runs.css";
 
 /** What is judged again beside uploads: how far it is, and what to do with it. */
 export function Backfills({ now }: { now: Operating }) {

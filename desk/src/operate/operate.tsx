@@ -11,6 +11,7 @@ import { Messages } from "./messages.tsx";
 import { Sweeps } from "./sweeps.tsx";
 import { Batches, Stages, Workers } from "./workers.tsx";
 import "../style/watch.css";
+import "../style/charts.css";
 
 /** How everything runs, as it is now, and what is to be done where it does not. */
 export default function OperatePage() {
