@@ -90,53 +90,36 @@ export async function consume(
       handlers.error(new Error(`job ${job.id} of queue ${lane} is not a photo: it was dropped`));
       throw new UnrecoverableError("expected a photo");
     }
-    const deaths = job.stalledCounter;
-    const suspect = deaths >= SUSPECT_DEATHS && deaths < MAX_DEATHS;
-    if (suspect && suspects.size > 0) return putBack(job, token, SUSPECT_DELAY_MS);
-    const tries = job.attemptsMade + 1;
-    const askedAt = Date.now();
-    const ageMs = askedAt - job.timestamp;
     const name = `${photo.store} ${photo.bucket}`;
     const bucket = buckets.get(name) ?? new Bucket();
     buckets.set(name, bucket);
-    // of the job's last refusal, which may be another worker's
-    const { refusedAt = Number.POSITIVE_INFINITY } = job.progress as { refusedAt?: number };
-    // in the end its tries are over, or it would be asked for without end. What a backfill could not read it lists, and tries again
-    // when it is told to
-    const patient = lane === "live" && deaths < MAX_DEATHS && ageMs < settings.patienceMs;
-    const away = patient && bucket.away;
-    // a store that has given none since it refused this one may be away, which says nothing of the photo
-    const waits = away || (patient && tries >= settings.attempts && bucket.gaveNoneSince(refusedAt));
-    const awayMs = Math.min(Math.max(ageMs / 4, OUTAGE_DELAY_MS), MAX_BACKOFF_MS);
+    const plan = planOf(job, lane, settings, bucket);
+    const { deaths, away } = plan;
+    const suspect = deaths >= SUSPECT_DEATHS && deaths < MAX_DEATHS;
+    if (suspect && suspects.size > 0) return putBack(job, token, SUSPECT_DELAY_MS);
     // one asks for all of them: a store that is away would have all places of the lane, and photos of others wait
-    if (away && bucket.asking) return putBack(job, token, awayMs);
+    if (away && bucket.asking) return putBack(job, token, plan.awayMs);
     if (away) bucket.asking = true;
-    const last = deaths >= MAX_DEATHS || tries >= settings.attempts;
-    const waitsFor = (error: unknown): boolean =>
-      // on any try, as one for a store that is away says nothing of the photo
-      (waits && codeOf(error) === "STORE_UNAVAILABLE") ||
-      // a busy one shows by its answer that it is there: tries are made as ever, and the last is put off
-      (patient && last && error instanceof BusyError);
     if (suspect) suspects.add(photo.id);
     try {
       if (deaths >= MAX_DEATHS)
         await handlers.abandoned(photo, `in hand each time that ${deaths} workers died`);
       else {
-        await handlers.photo(photo, { tries, last, waitsFor, ageMs });
+        await handlers.photo(photo, plan);
         // what ends a last try may be that it was refused
-        if (waits || !last) bucket.gave(askedAt);
+        if (plan.waits || !plan.last) bucket.gave(plan.askedAt);
       }
     } catch (thrown) {
       const ours = isOutage(thrown);
       const unavailable = !ours && codeOf(thrown) === "STORE_UNAVAILABLE";
       if (unavailable) bucket.refused(photo.id);
-      if (unavailable && patient) await job.updateProgress({ refusedAt: Date.now() });
-      const outage = ours || waitsFor(thrown);
-      if (!(last || outage)) throw asError(thrown);
+      if (unavailable && plan.patient) await job.updateProgress({ refusedAt: Date.now() });
+      const outage = ours || plan.waitsFor(asError(thrown));
+      if (!(plan.last || outage)) throw asError(thrown);
       if (!outage) handlers.error(asError(thrown));
       // an outage says nothing of the photo, so it costs none of its tries; and whatever keeps the outcome
       // of a last try from being committed must not make the job go away
-      await putBack(job, token, unavailable ? awayMs : OUTAGE_DELAY_MS);
+      await putBack(job, token, unavailable ? plan.awayMs : OUTAGE_DELAY_MS);
     } finally {
       if (away) bucket.asking = false;
       if (suspect) suspects.delete(photo.id);
@@ -151,6 +134,44 @@ export async function consume(
   }
   worker.run().catch((error: unknown) => handlers.error(asError(error)));
   return { close: () => worker.close() };
+}
+
+interface Plan extends Attempt {
+  askedAt: number;
+  /** Workers that died with it in hand. */
+  deaths: number;
+  /** Whether it may wait for its store, beyond its tries. */
+  patient: boolean;
+  /** Whether its bucket is away. */
+  away: boolean;
+  /** Whether it waits where its store does not answer. */
+  waits: boolean;
+  /** Milliseconds until it asks a store again that did not answer. */
+  awayMs: number;
+}
+
+/** What this try of a photo may end in, by what became of the ones before and what its bucket answered of late. */
+function planOf(job: Job, lane: Lane, settings: ConsumerSettings, bucket: Bucket): Plan {
+  const deaths = job.stalledCounter;
+  const tries = job.attemptsMade + 1;
+  const askedAt = Date.now();
+  const ageMs = askedAt - job.timestamp;
+  const last = deaths >= MAX_DEATHS || tries >= settings.attempts;
+  // in the end its tries are over, or it would be asked for without end. What a backfill could not read it lists, and tries again
+  // when it is told to
+  const patient = lane === "live" && deaths < MAX_DEATHS && ageMs < settings.patienceMs;
+  const away = patient && bucket.away;
+  // of the job's last refusal, which may be another worker's
+  const { refusedAt = Number.POSITIVE_INFINITY } = job.progress as { refusedAt?: number };
+  // a store that has given none since it refused this one may be away, which says nothing of the photo
+  const waits = away || (patient && tries >= settings.attempts && bucket.gaveNoneSince(refusedAt));
+  const waitsFor = (error: Error): boolean =>
+    // on any try, as one for a store that is away says nothing of the photo
+    (waits && codeOf(error) === "STORE_UNAVAILABLE") ||
+    // a busy one shows by its answer that it is there: tries are made as ever, and the last is put off
+    (patient && last && error instanceof BusyError);
+  const awayMs = Math.min(Math.max(ageMs / 4, OUTAGE_DELAY_MS), MAX_BACKOFF_MS);
+  return { askedAt, deaths, tries, last, ageMs, patient, away, waits, waitsFor, awayMs };
 }
 
 /** Costs the photo no try. @param delayMs milliseconds at least, and up to twice as many. */
