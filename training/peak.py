@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from data import read_labels
-from export import read
 from graph import open_graph, run
 from measure import in_box, peak_of
+from trained import read
 
 SIZES = ((0.0, 0.02), (0.02, 0.05), (0.05, 0.15), (0.15, 1.01))
 

@@ -19,7 +19,7 @@ from beside import VARIANTS, add_detector, export_detector
 from calibrate import Calibration
 from card import card
 from detector import Detector
-from export import compare_int8, drawn_for_int8, look_again, measured_runs, read, shipping, weigh_int8
+from export import compare_int8, drawn_for_int8, shipping, weigh_int8
 from features import labels_of
 from fixtures import SIDE, Made, asked, done
 from graph import Shipped, export_fp16, export_fp32, export_int8, run
@@ -29,6 +29,7 @@ from net import MaitredNet, in_place
 from peak import displaced
 from rounds import ASKED, ROUNDS, closer, logit_of, together, where_asked
 from train import load_run
+from trained import look_again, measured_runs, read
 
 
 def logits_of(probability: np.ndarray) -> np.ndarray:
