@@ -164,14 +164,14 @@ const apply = throughout(
   "applied",
 );
 const discard = throughout(
-  "left as they were",
+  "left as before",
   async (db, id, by, after) => {
     const page = await discardProposals(db, id, after, by);
     return page && { photos: page.gone, after: page.after };
   },
   "discarded",
 );
-const rollback = throughout("as they were before", async (db, id, by, after) => {
+const rollback = throughout("as before", async (db, id, by, after) => {
   const page = await rollbackBackfill(db, id, after, by);
   return page && { photos: page.restored, pending: page.pending, after: page.after };
 });

@@ -8,7 +8,7 @@ usage: maitred worker
 
 Judges photos of both lanes, live ones first, and logs JSON lines to stderr. /metrics, /healthz and /readyz are
 served on MAITRED_HOST and MAITRED_PORT. SIGTERM drains within MAITRED_GRACE_MS and exits with 0, a second signal
-exits with 1 at once; what was in hand then goes to another worker.
+exits with 1 within three seconds; what was in hand then goes to another worker.
 
   DATABASE_URL=postgres://... MAITRED_QUEUE_URL=redis://... maitred worker
 `,

@@ -226,7 +226,7 @@ describe("a backfill that proposed", () => {
     );
     expect(await run(db)("discard", id)).toMatchObject({
       code: 0,
-      out: `2 photos of backfill ${id} are left as they were\n`,
+      out: `2 photos of backfill ${id} are left as before\n`,
     });
     expect(await decided(db)).toEqual([{ outcome: "applied", changed_by: "ann", why: "discarded" }]);
     expect(await discardProposals(db.pool, id, "0", "bob")).toBeUndefined();
