@@ -1,7 +1,7 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Locator } from "playwright-core";
-import { describe, expect, onTestFinished } from "vitest";
+import { describe, expect, inject, onTestFinished } from "vitest";
 import { maitred } from "../maitred.ts";
 import { until } from "../waits.ts";
 import { troubled } from "../watched.ts";
@@ -99,7 +99,11 @@ describe.skipIf(!CHROMIUM)("whoever uses the desk for the first time", { timeout
     browser,
     folder,
   }) => {
-    const up = maitred(["up", folder], { DATABASE_URL: desk.db.url, MAITRED_API_PORT: "0" });
+    const up = maitred(["up", folder], {
+      DATABASE_URL: desk.db.url,
+      MAITRED_API_PORT: "0",
+      MAITRED_MODEL: inject("idleModel"),
+    });
     onTestFinished(async () => {
       up.child.kill("SIGTERM");
       await up.exit;

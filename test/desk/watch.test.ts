@@ -1,5 +1,5 @@
 import type { Page } from "playwright-core";
-import { describe, expect, onTestFinished } from "vitest";
+import { describe, expect, inject, onTestFinished } from "vitest";
 import { ended, maitred } from "../maitred.ts";
 import { until } from "../waits.ts";
 import { judgedOverTime, troubled } from "../watched.ts";
@@ -23,6 +23,7 @@ async function startWorker({ db }: Desk, folder: string): Promise<(key: string) 
   const env = {
     DATABASE_URL: db.url,
     MAITRED_FOLDERS: folder,
+    MAITRED_MODEL: inject("idleModel"),
     MAITRED_PROVIDER: "cpu",
     MAITRED_PATIENCE_MS: "0",
     MAITRED_ATTEMPTS: "1",

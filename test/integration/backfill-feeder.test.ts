@@ -20,6 +20,7 @@ import { startFeed } from "../../workers/feed.ts";
 import { startWorker } from "../../workers/moderate.ts";
 import { counts, judged, page, photos, startArchive } from "../backfills.ts";
 import { BACKENDS, test } from "../fixtures.ts";
+import { makeModel } from "../models.ts";
 import type { TestS3 } from "../s3.ts";
 import { ofAll } from "../verdicts.ts";
 import { until } from "../waits.ts";
@@ -206,13 +207,17 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
   test("proposes nothing of what was queued by hand in its lane: that is a verdict at once", async ({
     configFor,
     db,
+    folder,
   }) => {
     const scope = new Scope();
     try {
       const key = `${backend}/by-hand.jpg`;
       await s3.put(key, readFileSync(join(samples, "menu-1.jpg")));
-      const config = configFor(backend, { MAITRED_S3_ENDPOINT: s3.address });
-      const id = await addBackfill(db.pool, { ...ofAll, model: "model:restaurant-6", propose: true });
+      const config = configFor(backend, {
+        MAITRED_S3_ENDPOINT: s3.address,
+        MAITRED_MODEL: makeModel(folder, "menus-1", { says: "menu" }),
+      });
+      const id = await addBackfill(db.pool, { ...ofAll, model: "model:menus-1", propose: true });
       expect(await feedBackfill(db.pool, id, null, page(await photos(db, key)))).toHaveLength(1);
       const byHand = { store: "s3", bucket: "archive", key, version: "" } as const;
       await openIntake(config, scope, () => {}).take([byHand], "backfill");

@@ -119,7 +119,7 @@ describe.each(BACKENDS)("the line on %s", (backend) => {
   });
 
   test("the same photo twice gives one verdict", async ({ start, db }) => {
-    const { judge } = await start(backend);
+    const { judge } = await start(backend, { MAITRED_MODEL: inject("idleModel") });
     const photo = await put("twice.jpg", readFileSync(join(samples, "business-product-1.jpg")));
     await judge([photo], "live");
     await judge([photo], "backfill");
@@ -180,7 +180,10 @@ test("each of many photos keeps its own result, in whatever batches it travels",
 });
 
 test("what the key tells fills in what neither event nor object said", async ({ start }) => {
-  const { judge } = await start(BACKENDS[0]!, { MAITRED_KEY_TEMPLATE: "{listing}/{claimed}/{name}" });
+  const { judge } = await start(BACKENDS[0]!, {
+    MAITRED_KEY_TEMPLATE: "{listing}/{claimed}/{name}",
+    MAITRED_MODEL: inject("idleModel"),
+  });
   const photo = await put("77/food/x.jpg", readFileSync(join(samples, "business-product-1.jpg")), {
     claimed: "menu",
   });
@@ -232,7 +235,10 @@ test("a folder that is away undoes no verdict", async ({ start, folder }) => {
   mkdirSync(photos);
   for (const name of ["a.jpg", "b.jpg"])
     copyFileSync(join(samples, "business-product-1.jpg"), join(photos, name));
-  const { judge } = await start(BACKENDS[0]!, { MAITRED_FOLDERS: folder });
+  const { judge } = await start(BACKENDS[0]!, {
+    MAITRED_FOLDERS: folder,
+    MAITRED_MODEL: inject("idleModel"),
+  });
   const photo = (key: string): PhotoRef => ({ store: "folder", bucket: photos, key, version: "" });
   expect((await judge([photo("a.jpg")])).get("a.jpg")).toMatchObject({ state: "shown" });
   renameSync(photos, `${photos}.away`);
@@ -272,7 +278,7 @@ test("a worker keeps the counts of dashboards folded, where nothing else runs", 
   await db.pool.query(
     "insert into rollup_scores_changes values ('2026-01-01', 'model:m', 'human', 0, 7), ('2026-01-01', 'model:m', 'human', 0, 2)",
   );
-  await start("postgres");
+  await start("postgres", { MAITRED_MODEL: inject("idleModel") });
   await expect.poll(async () => (await rollupState(db.pool)).waiting).toBe(0);
   expect((await db.pool.query("select photos from rollup_scores")).rows).toEqual([{ photos: "9" }]);
 });

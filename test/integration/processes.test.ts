@@ -19,6 +19,9 @@ import { until } from "../waits.ts";
 
 const samples = inject("samples");
 
+/** Of a worker that judges what another left. */
+const QUICK = { MAITRED_MODEL: inject("idleModel") };
+
 /** The settings of a worker's process for the same database and queue as `config`. */
 const envOf = (config: Config, folder: string): Record<string, string> => ({
   DATABASE_URL: config.databaseUrl,
@@ -91,7 +94,7 @@ describe.each(BACKENDS)("workers on %s", (backend) => {
     expect(await readWorkers(db.pool)).toEqual([]);
     const between = await counts(db);
     expect(between.pending).toBeGreaterThan(0);
-    const second = maitred(["worker"], envOf(config, folder));
+    const second = maitred(["worker"], { ...envOf(config, folder), ...QUICK });
     await until(async () => (await counts(db)).pending === 0);
     second.child.kill("SIGTERM");
     expect(await second.exit).toBe(0);
@@ -105,8 +108,12 @@ test.skipIf(process.platform !== "linux")(
   async ({ db, folder, configFor }) => {
     const config = configFor(BACKENDS[0]!);
     const once = { MAITRED_ATTEMPTS: "1", MAITRED_PATIENCE_MS: "0", MAITRED_DUPLICATES: "each" };
-    const quick = { MAITRED_MODEL: inject("idleModel"), MAITRED_LOG_LEVEL: "info" };
-    const worker = maitred(["worker"], { ...envOf(config, folder), ...once, ...quick });
+    const worker = maitred(["worker"], {
+      ...envOf(config, folder),
+      ...once,
+      ...QUICK,
+      MAITRED_LOG_LEVEL: "info",
+    });
     await worker.says("taking photos");
     const { pid } = worker.child;
     const mayOpen = (files: number) => spawnSync("prlimit", [`--pid=${pid}`, `--nofile=${files}:4096`]);

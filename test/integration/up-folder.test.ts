@@ -163,7 +163,7 @@ describe("up", () => {
     folder,
   }) => {
     const MAITRED_HOME = home();
-    const first = maitred(["up", folder], { MAITRED_HOME });
+    const first = maitred(["up", folder], { MAITRED_HOME, MAITRED_MODEL: inject("idleModel") });
     await first.says("watches");
     const [server] = readFileSync(join(MAITRED_HOME, "postgres/data/postmaster.pid"), "utf8").split("\n");
     first.child.kill("SIGKILL");

@@ -192,7 +192,7 @@ describe("what cannot be judged", () => {
       sample(join(folder, "a.jpg"));
       sample(`${folder}/b.jpg`);
       writeFileSync(Buffer.concat([Buffer.from(`${folder}/caf`), Buffer.from([0xe9])]), "");
-      const env = { MAITRED_HOME: home, DATABASE_URL: db.url };
+      const env = { MAITRED_HOME: home, DATABASE_URL: db.url, MAITRED_MODEL: inject("idleModel") };
       for (const command of ["up --once", "enqueue"]) {
         const ended = maitred([...command.split(" "), folder], env);
         expect(await ended.exit).toBe(1);
@@ -215,6 +215,7 @@ describe("what cannot be judged", () => {
       DATABASE_URL: db.url,
       MAITRED_API_PORT: "0",
       MAITRED_FOLDERS: inject("samples"),
+      MAITRED_MODEL: inject("idleModel"),
     };
     const up = maitred(["up", folder], env);
     await up.says("link.jpg");
@@ -239,7 +240,7 @@ describe("--once", () => {
     const server = openQueueServer(config, () => {});
     const queues = openQueues(server, () => {});
     await queues.pause("live");
-    const env = { MAITRED_HOME: home, DATABASE_URL: db.url };
+    const env = { MAITRED_HOME: home, DATABASE_URL: db.url, MAITRED_MODEL: inject("idleModel") };
     const up = maitred(["up", "--once", folder], env);
     await up.says("0/1 photos");
     up.child.kill("SIGINT");
