@@ -234,6 +234,8 @@ describe("migrations", () => {
       await made(db, "0001_photos", "0012_desk", "0026_overtaken");
       await db.pool.query("alter table object_order alter column overtaken type jsonb using null");
       await db.pool.query("alter table feeding drop column lane_paused");
+      await db.pool.query("drop function look_at_upload cascade");
+      await db.pool.query("drop function forget_other_bytes");
       await db.pool.query("drop index bad_messages_resolved");
       await db.pool.query("drop function settles");
       await db.pool.query("drop function standing_passes");
@@ -282,6 +284,7 @@ describe("migrations", () => {
         "0035_named_sources",
         "0036_few_rows",
         "0037_same_picture",
+        "0039_same_etag",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);

@@ -1,0 +1,78 @@
+-- Up Migration
+
+-- An etag is the MD5 of what was uploaded, and two photos can be made that share it. A worker looks at what lies there where the event of a later
+-- upload says the etag that is shown already.
+create function look_at_upload() returns trigger language plpgsql as $$
+declare shown bigint[];
+begin
+  select array_agg(p.id) into shown from photos p
+  where (p.store, p.bucket, p.key) = (new.store, new.bucket, new.key) and p.superseded_at is null and p.version like 'etag:%' and p.state = 'shown'
+    -- a first event mostly is of the upload that something else had told of
+    and (old.latest is not null or new.told > p.decided_at);
+  update photos p set lane = 'live' where p.id = any (shown) and p.lane <> 'live';
+  insert into unqueued (photo_id) select unnest(shown) on conflict do nothing;
+  return null;
+end $$;
+create trigger object_order_look after update of latest on object_order for each row
+  when (new.version = '' and new.latest is distinct from old.latest and not new.removed)
+  execute function look_at_upload();
+
+-- Of photos that are known by their etag, and shown, those are pending from here on of which these items would not show other bytes than were judged
+-- before, so that what they say counts, also where a moderator had shown the others. What would be shown changes nothing: of
+-- two photos that share an etag the one counts that is not to be shown. Nothing is known of bytes without a digest. Its caller has locked the photos.
+create function forget_other_bytes(p_items jsonb) returns void language plpgsql as $$
+declare ids bigint[];
+begin
+  select array_agg(p.id) into ids
+  from jsonb_to_recordset(p_items) as i (
+    id bigint, verdict text, digest bytea, "copyOf" bytea, rendition boolean, stored boolean, fed boolean, backfill bigint)
+  join photos p on p.id = i.id
+  where i.verdict in ('hidden', 'review') and i.fed is not true and i.backfill is null and i.stored is not true and i.rendition is not true
+    and p.version like 'etag:%' and p.state = 'shown' and bytes_of(p.id) <> coalesce(i.digest, i."copyOf")
+    -- the digest of a rendition says nothing of the photo
+    and exists (select from verdicts v where v.photo_id = p.id and v.scores is not null and v.rendition is not true and v.batch is not null);
+  if ids is null then
+    return;
+  end if;
+  delete from tags t where t.photo_id = any (ids);
+  update photos p
+  set state = 'pending', category = null, human = null, rule = 'uploaded-again', reason = 'other bytes were uploaded with the same etag',
+      failure = null, decided_by = null, policy = null, decided_at = null
+  where p.id = any (ids);
+end $$;
+
+-- As in 0033_model_of_a_run.sql, with what is above.
+create or replace function record_verdicts(p_items jsonb) returns table (photo_id bigint, changed boolean, held text) language plpgsql as $$
+declare
+  items jsonb;
+  waiting_on backfill_photos[];
+  committed bigint[];
+  altered bigint[];
+begin
+  -- so that what a moderator hides of them meanwhile is seen
+  perform 1 from photos p
+  where p.id in (select (i ->> 'id')::bigint from jsonb_array_elements(p_items) i)
+  order by p.id for update;
+  -- or waits until this is committed: see hold_copies_of
+  perform pg_advisory_xact_lock_shared(hashtext('maitred hidden copies'));
+  items := hold_hidden(p_items);
+  perform forget_other_bytes(items);
+  -- put back below: commit_verdicts settles whatever waits for a photo
+  with aside as (
+    delete from backfill_photos w using backfills b, jsonb_to_recordset(items) as i (id bigint, by text, verdict text, backfill bigint)
+    where w.photo_id = i.id and b.id = w.backfill_id
+      and i.backfill is null and i.verdict <> 'failed' and not settles(i.by, b.model) and b.state <> 'cancelled'
+    returning w
+  )
+  select array_agg(a.w) into waiting_on from aside a;
+  select array_agg(c.photo_id), array_agg(c.photo_id) filter (where c.changed) into committed, altered from commit_verdicts(items) c;
+  insert into backfill_photos select * from unnest(waiting_on) on conflict do nothing;
+  altered := altered || array(
+    select hold_copies(array(select r.id from jsonb_to_recordset(items) as r (id bigint, rule text) where r.rule = 'hidden-copy')));
+  return query
+  select i.id, i.id = any (altered), case when i.id = any (altered) and i.rule = 'hidden-copy' then i.reason end from (
+    -- of one that is there twice, the one that counts
+    select distinct on (r.id) r.* from jsonb_to_recordset(items) as r (id bigint, rule text, reason text, fed boolean, rendition boolean)
+    order by r.id, r.fed is true, r.rendition is true
+  ) i where i.id = any (committed);
+end $$;

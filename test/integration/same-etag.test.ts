@@ -1,0 +1,128 @@
+/** An etag is an MD5, and whoever uploads may have made two photos that share it. */
+import { describe, expect } from "vitest";
+import { addBackfill } from "../../src/store/backfills.ts";
+import { recordOutcomes } from "../../src/store/verdicts.ts";
+import { type Database, rows, test } from "../fixtures.ts";
+import { event, one, publicVersions, record, removed, told } from "../recorded.ts";
+import { decide, judged, ofAll } from "../verdicts.ts";
+
+const [HARMLESS, OTHER] = ["aa".repeat(32), "bb".repeat(32)];
+
+/** What a worker says of bytes with this digest. */
+const seen = (photoId: string, verdict: "shown" | "hidden", digest: string) => {
+  const { result, ...rest } = judged(photoId, verdict);
+  return { ...rest, result: { ...result, digest } };
+};
+
+/** A photo that is shown, and that no worker is to look at. */
+async function shown(db: Database, ...how: Parameters<typeof event>): Promise<string> {
+  const { photoId } = await one(db, event(...how));
+  await recordOutcomes(db.pool, [seen(photoId!, "shown", HARMLESS)]);
+  await rows(db, "delete from unqueued");
+  return photoId!;
+}
+const lookedAt = async (db: Database): Promise<object[]> =>
+  rows(db, "select photo_id, lane from unqueued u join photos p on p.id = u.photo_id");
+
+describe("a worker looks at what is shown", () => {
+  test("where a later upload says the etag that it is known by", async ({ db }) => {
+    const photoId = await shown(db);
+    await rows(db, "update photos set lane = 'backfill'");
+    expect(await one(db, event({ order: "11" }))).toEqual({ photoId, outcome: "known", queue: true });
+    expect(await lookedAt(db)).toEqual([{ photo_id: photoId, lane: "live" }]);
+    expect(await publicVersions(db)).toEqual(["etag:1"]);
+  });
+
+  test("also where it was removed in between", async ({ db }) => {
+    const photoId = await shown(db);
+    await record(db, removed("11"), event({ order: "12" }));
+    expect(await lookedAt(db)).toMatchObject([{ photo_id: photoId }]);
+  });
+
+  test("and not where it is the same upload, or an earlier one", async ({ db }) => {
+    await shown(db, { order: "10" });
+    await record(db, event({ order: "10" }), event({ order: "09" }));
+    expect(await lookedAt(db)).toEqual([]);
+  });
+
+  test("of a photo that an upload handler told of, where its first event was said after the verdict", async ({
+    db,
+  }) => {
+    for (const [key, receivedAt] of [
+      ["its own", new Date(Date.now() - 60_000)],
+      ["another's", "now"],
+    ] as const) {
+      const { photoId } = await one(db, told({ key, version: "etag:1" }));
+      await recordOutcomes(db.pool, [seen(photoId!, "shown", HARMLESS)]);
+      await rows(db, "delete from unqueued");
+      await record(db, event({ key, receivedAt }));
+      expect(await lookedAt(db)).toHaveLength(key === "its own" ? 0 : 1);
+    }
+  });
+});
+
+describe("of two photos that share an etag", () => {
+  test("the one counts that is not to be shown, whichever is judged later", async ({ db }) => {
+    const photoId = await shown(db);
+    await recordOutcomes(db.pool, [seen(photoId, "hidden", OTHER)]);
+    expect(await publicVersions(db)).toEqual([]);
+    await recordOutcomes(db.pool, [seen(photoId, "shown", HARMLESS)]);
+    expect(await publicVersions(db)).toEqual([]);
+    expect(await rows(db, "select verdict from verdicts order by id")).toEqual([
+      { verdict: "shown" },
+      { verdict: "hidden" },
+    ]);
+  });
+
+  test("it does also where a moderator had shown the other, and has its scores from elsewhere", async ({
+    db,
+  }) => {
+    const photoId = await shown(db);
+    const decision = await decide(db, photoId, { verdict: "shown", category: "menu", human: false });
+    const { digest: _, ...result } = seen(photoId, "hidden", OTHER).result;
+    const copied = { ...judged(photoId, "hidden"), result: { ...result, copyOf: OTHER } };
+    await recordOutcomes(db.pool, [copied]);
+    expect(await rows(db, "select state, decided_by from photos")).toEqual([
+      { state: "hidden", decided_by: "model:m-1" },
+    ]);
+    expect(await rows(db, "select category from tags")).toEqual([{ category: "food" }]);
+    expect(await rows(db, "select undone_at from review_decisions where id = $1", decision)).toEqual([
+      { undone_at: null },
+    ]);
+  });
+
+  test("a moderator's verdict stands where the other would be shown, too, or it is the same bytes", async ({
+    db,
+  }) => {
+    const photoId = await shown(db);
+    await decide(db, photoId, { verdict: "shown", human: false });
+    await recordOutcomes(db.pool, [seen(photoId, "shown", OTHER)]);
+    await recordOutcomes(db.pool, [seen(photoId, "hidden", HARMLESS)]);
+    expect(await rows(db, "select state, decided_by from photos")).toEqual([
+      { state: "shown", decided_by: "moderator:ann" },
+    ]);
+  });
+
+  test("a rendition is neither, nor what was only proposed, and a version id has one photo", async ({
+    db,
+  }) => {
+    const photoId = await shown(db);
+    const other = seen(photoId, "hidden", OTHER);
+    await recordOutcomes(db.pool, [{ ...other, result: { ...other.result, rendition: true } }]);
+    const run = await addBackfill(db.pool, { ...ofAll, model: "model:m-1", propose: true });
+    await rows(db, "insert into backfill_photos (backfill_id, photo_id) values ($1, $2)", run, photoId);
+    await recordOutcomes(db.pool, [{ ...other, fed: true }]);
+    const versioned = await shown(db, { key: "v", version: "v1" });
+    await recordOutcomes(db.pool, [seen(versioned, "hidden", OTHER)]);
+    expect(await publicVersions(db)).toEqual(["etag:1", "v1"]);
+  });
+
+  test("a photo of which a rendition alone was judged stays as a moderator showed it", async ({ db }) => {
+    const { photoId } = await one(db, event());
+    const copy = seen(photoId!, "shown", HARMLESS);
+    await recordOutcomes(db.pool, [{ ...copy, result: { ...copy.result, rendition: true } }]);
+    await decide(db, photoId!, { verdict: "shown", human: false });
+    await recordOutcomes(db.pool, [seen(photoId!, "hidden", OTHER)]);
+    expect(await publicVersions(db)).toEqual(["etag:1"]);
+  });
+});
