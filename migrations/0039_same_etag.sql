@@ -17,9 +17,9 @@ create trigger object_order_look after update of latest on object_order for each
   when (new.version = '' and new.latest is distinct from old.latest and not new.removed)
   execute function look_at_upload();
 
--- Of photos that are known by their etag, and shown, those are pending from here on of which these items would not show other bytes than were judged
+-- Of photos that are known by their etag, or by the size and time of their file, and shown, those are pending from here on of which these items would not show other bytes than were judged
 -- before, so that what they say counts, also where a moderator had shown the others. What would be shown changes nothing: of
--- two photos that share an etag the one counts that is not to be shown. Nothing is known of bytes without a digest. Its caller has locked the photos.
+-- two photos that share these the one counts that is not to be shown. Nothing is known of bytes without a digest. Its caller has locked the photos.
 create function forget_other_bytes(p_items jsonb) returns void language plpgsql as $$
 declare ids bigint[];
 begin
@@ -28,7 +28,7 @@ begin
     id bigint, verdict text, digest bytea, "copyOf" bytea, rendition boolean, stored boolean, fed boolean, backfill bigint)
   join photos p on p.id = i.id
   where i.verdict in ('hidden', 'review') and i.fed is not true and i.backfill is null and i.stored is not true and i.rendition is not true
-    and p.version like 'etag:%' and p.state = 'shown' and bytes_of(p.id) <> coalesce(i.digest, i."copyOf")
+    and (p.version like 'etag:%' or p.store = 'folder') and p.state = 'shown' and bytes_of(p.id) <> coalesce(i.digest, i."copyOf")
     -- the digest of a rendition says nothing of the photo
     and exists (select from verdicts v where v.photo_id = p.id and v.scores is not null and v.rendition is not true and v.batch is not null);
   if ids is null then
@@ -36,7 +36,7 @@ begin
   end if;
   delete from tags t where t.photo_id = any (ids);
   update photos p
-  set state = 'pending', category = null, human = null, rule = 'uploaded-again', reason = 'other bytes were uploaded with the same etag',
+  set state = 'pending', category = null, human = null, rule = 'uploaded-again', reason = 'other bytes took the place of those that were judged',
       failure = null, decided_by = null, policy = null, decided_at = null
   where p.id = any (ids);
 end $$;

@@ -1,3 +1,5 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
 import type { Config } from "../config.ts";
 import { asError, UpstreamError } from "../errors.ts";
 import { type IngestOptions, type IngestResult, ingestPhotos } from "../intake/ingest-photos.ts";
@@ -7,7 +9,7 @@ import { openQueues, type Queues } from "../queue/queues.ts";
 import { reasonOf } from "../queue/redis-check.ts";
 import { openQueueServer, type QueueServer } from "../queue/server.ts";
 import { markQueued, recordEvents } from "../store/events.ts";
-import { currentKeys, registerPhotos } from "../store/photos.ts";
+import { currentKeys, decidedBefore, registerPhotos } from "../store/photos.ts";
 import { connect, type Pool } from "../store/pool.ts";
 import type { Told } from "./away.ts";
 
@@ -40,6 +42,7 @@ export function openIntake(
       registerPhotos(db, photos, lane, looked),
     add: (lane: Lane, photos: readonly PhotoJob[]) => queues.add(lane, photos).catch(refused),
     markQueued: (ids: readonly string[]) => markQueued(db, ids),
+    doubtful: (photos: readonly PhotoJob[]) => touchedSince(db, photos),
   };
   return {
     db,
@@ -56,6 +59,29 @@ export function openIntake(
       return current;
     },
   };
+}
+
+/**
+ * Photos of folders whose files were touched after their verdict. What their version is made of, size and time of the last change, whoever
+ * writes a file may choose, and tools such as rsync do; when it was touched the system alone says.
+ */
+async function touchedSince(db: Pool, photos: readonly PhotoJob[]): Promise<Set<string>> {
+  const files = photos.filter(({ store }) => store === "folder");
+  if (files.length === 0) return new Set();
+  const at = await Promise.all(
+    files.map(({ bucket, key }) =>
+      stat(join(bucket, ...key.split("/"))).then(
+        ({ ctime }) => ctime,
+        () => null,
+      ),
+    ),
+  );
+  const before = await decidedBefore(
+    db,
+    files.map(({ id }) => id),
+    at,
+  );
+  return new Set(before);
 }
 
 /** Of a server that is there and takes nothing, as its disk is full: BullMQ waits for one that is away. */

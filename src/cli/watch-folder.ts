@@ -42,6 +42,9 @@ export async function withdrawGone(folder: string, { intake, log, withdrew }: Wa
 export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): Promise<number> {
   const { intake, log, withdrew } = deps;
   const touched = new Set<string>();
+  // while it is watched: looked at whatever was decided, as other bytes may have the size and the time of those before
+  const changed = new Set<string>();
+  const stirred = new Map<string, NodeJS.Timeout>();
   let timer: NodeJS.Timeout | undefined;
   let working: Promise<void> | undefined;
   let decided = 0;
@@ -53,10 +56,16 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): Prom
 
   // what a file is now counts, and not what was told of it: one that went may have come back
   async function settle(paths: readonly string[]): Promise<void> {
+    const anew = new Set(paths.filter((path) => changed.delete(path)));
     const found = await Promise.allSettled(paths.map((path) => folderPhoto(folder, path)));
-    const photos = found.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
-    const { ids, queued, unclear } = await intake.take(photos, "live");
-    decided += ids.length - queued.length - unclear.length;
+    for (const again of [false, true]) {
+      const photos = found.flatMap((each, index) =>
+        each.status === "fulfilled" && anew.has(paths[index]!) === again ? [each.value] : [],
+      );
+      if (photos.length === 0) continue;
+      const { ids, queued, unclear } = await intake.take(photos, "live", { again });
+      decided += ids.length - queued.length - unclear.length;
+    }
     const missing = paths.filter((_, index) => found[index]!.status === "rejected");
     const keys = missing.map((path) => relative(folder, path).split(sep).join("/"));
     withdrew(folder, await intake.withdraw(folder, await goneKeys(folder, keys)));
@@ -72,7 +81,10 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): Prom
       if (codeOf(asError(err)) === "STORE_UNAVAILABLE") log.error({ err, folder }, "nothing was withdrawn");
       else {
         log.error({ err, folder }, "could not be taken in, and will be tried again");
-        for (const path of paths) touched.add(path);
+        for (const path of paths) {
+          touched.add(path);
+          changed.add(path);
+        }
         waitMs = AGAIN_MS;
       }
     }
@@ -88,12 +100,16 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): Prom
   }
 
   const touch = (path: string): void => {
+    clearTimeout(stirred.get(path));
+    stirred.delete(path);
+    if (listed) changed.add(path);
     touched.add(path);
     if (!scope.closing) begin(GATHER_MS);
   };
   scope.onClose(`intake of ${folder}`, () => {
     clearTimeout(timer);
     clearTimeout(looking);
+    for (const waiting of stirred.values()) clearTimeout(waiting);
     return working;
   });
   const isHidden = (path: string): boolean =>
@@ -109,6 +125,16 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): Prom
     }),
   );
   watcher.on("add", touch).on("change", touch).on("unlink", touch);
+  // chokidar tells of no file that has another's time; of what it tells itself within that time nothing is to be done
+  watcher.on("raw", (_event, _name, details) => {
+    const { watchedPath: path } = details as { watchedPath: string };
+    if (path === folder || !listed) return;
+    clearTimeout(stirred.get(path));
+    stirred.set(
+      path,
+      setTimeout(() => touch(path), STILL_MS),
+    );
+  });
   watcher.on("error", (err) => log.error({ err, folder }, "watching failed"));
 
   async function lookAgain(): Promise<void> {
@@ -162,3 +188,5 @@ export function takeSome<T>(from: Set<T>, most: number): T[] {
 const PAGE = 1_000;
 const GATHER_MS = 50;
 const AGAIN_MS = 2_000;
+/** Longer than chokidar waits for a file to stop growing. */
+const STILL_MS = 1_000;

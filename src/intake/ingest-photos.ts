@@ -12,6 +12,8 @@ interface IngestDeps extends Omit<QueueDeps, "unqueued"> {
     lane: Lane,
     looked: string | undefined,
   ): Promise<(PhotoJob & { state: string })[]>;
+  /** Ids of those that are shown, and may have other bytes by now under the same version. */
+  doubtful?(photos: readonly PhotoJob[]): Promise<Set<string>>;
 }
 
 export interface IngestOptions {
@@ -32,7 +34,7 @@ export interface IngestResult {
 }
 
 /**
- * Registers photos, then queues those without a verdict: pending and failed ones, and with `again` all of them.
+ * Registers photos, then queues those without a verdict: pending and failed ones, those that are doubtful, and with `again` all of them.
  * The row comes first, so that a queue that is lost can be filled again from the table, and what is never queued because its
  * process or the queue died is queued by `queueUnqueued`. Calling it twice queues nothing twice.
  */
@@ -48,8 +50,10 @@ export async function ingestPhotos(
     looked,
   );
   const unclear = registered.filter(({ state }) => state === "withdrawn");
+  const doubtful = await deps.doubtful?.(registered.filter(({ state }) => state === "shown"));
   const wanted = registered.filter(
-    ({ state }) => state === "pending" || state === "failed" || (again && state !== "withdrawn"),
+    ({ id, state }) =>
+      state === "pending" || state === "failed" || (again && state !== "withdrawn") || doubtful?.has(id),
   );
   await queuePhotos(
     deps,

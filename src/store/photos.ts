@@ -63,6 +63,21 @@ export async function currentKeys(
   return rows.map(({ key }) => key);
 }
 
+/** Of these photos, those whose verdict is no later than the time that stands in its place, where one does. */
+export async function decidedBefore(
+  db: Pool,
+  ids: readonly string[],
+  times: readonly (Date | null)[],
+): Promise<string[]> {
+  const rows = await query<{ id: string }>(db, {
+    name: "decided_before",
+    text: `select p.id from unnest($1::bigint[], $2::timestamptz[]) i (id, at) join photos p on p.id = i.id
+      where p.decided_at <= i.at`,
+    values: [ids, times],
+  });
+  return rows.map(({ id }) => id);
+}
+
 /** Which photos to queue once more. `code` narrows failed ones; `olderThanS` spares those just registered. */
 interface Replay {
   state: "failed" | "pending";

@@ -74,6 +74,12 @@ describe("of two photos that share an etag", () => {
     ]);
   });
 
+  test("so does it of two files of one size and one time of their last change", async ({ db }) => {
+    const photoId = await shown(db, { store: "folder", bucket: "/photos", version: "1700000000000-3" });
+    await recordOutcomes(db.pool, [seen(photoId, "hidden", OTHER)]);
+    expect(await publicVersions(db)).toEqual([]);
+  });
+
   test("it does also where a moderator had shown the other, and has its scores from elsewhere", async ({
     db,
   }) => {
