@@ -16,6 +16,15 @@ export function storable(text: string, maxBytes: number): string {
     .toString();
 }
 
+/** Whether a person can be called so: one that only looks like another's would be taken for theirs in history. */
+export function isName(text: string): boolean {
+  return text === text.trim() && text !== "" && text.length <= LONGEST_NAME && !UNSEEN.test(text);
+}
+
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]|[^\S ]/u;
+/** Characters. An index in Postgres could not hold some kilobytes. */
+export const LONGEST_NAME = 200;
+
 /** Text that was encoded as in an HTML form, where a plus is a space, as S3 encodes keys. @throws {URIError} where it was not. */
 export function decodeForm(encoded: string): string {
   return decodeURIComponent(encoded.replaceAll("+", " "));

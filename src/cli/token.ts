@@ -1,10 +1,10 @@
 import { createToken, SCOPES } from "../http/tokens.ts";
 import { addToken, listTokens, revokeToken } from "../store/tokens.ts";
+import { isName, LONGEST_NAME } from "../text.ts";
 import { defineCommand, EXIT, flags, texts, UsageError } from "./command.ts";
 import { choicesOption } from "./options.ts";
 import { printResult, table } from "./output.ts";
 import { noneOf, nothingAfter, oneId, runSubcommand, type Subcommand, type WordsOf } from "./subcommand.ts";
-import { printable } from "./terminal.ts";
 
 const options = { ...texts("scopes"), ...flags("json") };
 type Word = Subcommand<typeof options>;
@@ -38,10 +38,9 @@ Exit codes: of create, 1 a token of this name is in use; of revoke, 1 there is n
 const create: Word = ([name, ...more], values, terminal) => {
   if (name === undefined || more.length > 0)
     throw new UsageError("expected one name, which says whose token it is");
-  // one that only looks like another's would be taken for theirs in history
-  if (name !== printable(name.trim()) || UNSEEN.test(name) || name.length > LONGEST) {
+  if (!isName(name)) {
     throw new UsageError(
-      `expected a name of at most ${LONGEST} characters that can be seen, in one line and without blanks around it, got ${JSON.stringify(name)}`,
+      `expected a name of at most ${LONGEST_NAME} characters that can be seen, in one line and without blanks around it, got ${JSON.stringify(name)}`,
     );
   }
   const scopes = choicesOption({ scopes: "", ...values }, "scopes", SCOPES)!;
@@ -92,6 +91,3 @@ const COMMANDS: ReadonlyMap<string, Word> = new Map([
   ["revoke", revoke],
 ]);
 const WORDS_OF: WordsOf<typeof options> = { scopes: ["create"] };
-const UNSEEN = /[\p{Cf}\p{Default_Ignorable_Code_Point}]|[^\S ]/u;
-/** Of a name. Its index in Postgres could not hold some kilobytes. */
-const LONGEST = 200;

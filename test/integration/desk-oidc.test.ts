@@ -104,6 +104,17 @@ test("whoever signs in anew at the provider leaves the session that they had", a
   expect(await held()).toEqual([{ holds: false }, { holds: true }]);
 });
 
+test.for(["ann@example.com\u200b", "\u202eann@example.com", "ann@example.com ", "a".repeat(201)])(
+  "who has a name that only looks like another's, or none that can be read, is called by their subject (%j)",
+  async (email, { openBoth }) => {
+    const { desk, host } = await openBoth({ email, groups: ["mods"] });
+    const browser = new Browser();
+    await browser.follow(`${desk.url}/desk/api/oidc/start`, (url) => url.pathname.endsWith("/desk/"));
+    const ask = askerOf(desk.url, browser.cookieOf(host, cookieOf(host)));
+    expect((await ask("GET", "/desk/api/session")).body).toMatchObject({ signedIn: true, name: "sub-77" });
+  },
+);
+
 test("whoever has the same subject at another provider is somebody else", async ({ openBoth, db }) => {
   const account = { email: "ann@example.com", groups: ["mods"] };
   const names: string[] = [];

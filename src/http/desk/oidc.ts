@@ -1,5 +1,6 @@
 import * as client from "openid-client";
 import { asError, ConfigError, UpstreamError } from "../../errors.ts";
+import { isName } from "../../text.ts";
 import type { Identity } from "./access.ts";
 import { ROLES, type Role } from "./schemas.ts";
 
@@ -103,7 +104,7 @@ export function createOidc(settings: OidcSettings): Oidc | undefined {
       const name = claims[settings.oidcName];
       // another provider may call somebody else by the same subject; an issuer has no "#"
       const subject = `oidc:${inToken.iss}#${sub}`;
-      return { subject, name: typeof name === "string" && name !== "" ? name : sub, roles };
+      return { subject, name: typeof name === "string" && isName(name) ? name : sub, roles };
     },
   };
 }
