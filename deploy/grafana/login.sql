@@ -2,3 +2,5 @@
 select 'create role maitred_grafana login' where to_regrole('maitred_grafana') is null \gexec
 alter role maitred_grafana password :'password';
 grant maitred_dashboard to maitred_grafana;
+-- whoever may make functions has them look at rows before a view leaves them out: at keys of hidden photos
+revoke temporary on database :"DBNAME" from public;
