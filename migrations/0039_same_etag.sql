@@ -1,25 +1,26 @@
 -- Up Migration
 
--- An etag is the MD5 of what was uploaded, and two photos can be made that share it. A worker looks at what lies there where the event of a later
--- upload says the etag that is shown already.
+-- An etag is the MD5 of what was uploaded, and two photos can be made that share it. A worker looks at what lies there where a later upload has the
+-- etag that is shown already: one of a later order, or one that is told of after the verdict.
 create function look_at_upload() returns trigger language plpgsql as $$
 declare shown bigint[];
 begin
   select array_agg(p.id) into shown from photos p
   where (p.store, p.bucket, p.key) = (new.store, new.bucket, new.key) and p.superseded_at is null and p.version like 'etag:%' and p.state = 'shown'
     -- a first event mostly is of the upload that something else had told of
-    and (old.latest is not null or new.told > p.decided_at);
+    and ((old.latest is not null and new.latest is distinct from old.latest) or new.told > p.decided_at);
   update photos p set lane = 'live' where p.id = any (shown) and p.lane <> 'live';
   insert into unqueued (photo_id) select unnest(shown) on conflict do nothing;
   return null;
 end $$;
-create trigger object_order_look after update of latest on object_order for each row
-  when (new.version = '' and new.latest is distinct from old.latest and not new.removed)
+create trigger object_order_look after update of latest, told on object_order for each row
+  when (new.version = '' and not new.removed and (new.latest is distinct from old.latest or new.told is distinct from old.told))
   execute function look_at_upload();
 
--- Of photos that are known by their etag, or by the size and time of their file, and shown, those are pending from here on of which these items would not show other bytes than were judged
--- before, so that what they say counts, also where a moderator had shown the others. What would be shown changes nothing: of
--- two photos that share these the one counts that is not to be shown. Nothing is known of bytes without a digest. Its caller has locked the photos.
+-- Of photos that are shown, and known by their etag or by size and time of their file, those are pending from here on of which these items would not
+-- show other bytes than were judged before, so that what they say counts, also where a moderator had shown the others. What would be
+-- shown changes nothing: of two photos that share these the one counts that is not to be shown. Nothing is known of bytes without a
+-- digest. Its caller has locked the photos.
 create function forget_other_bytes(p_items jsonb) returns void language plpgsql as $$
 declare ids bigint[];
 begin

@@ -90,7 +90,8 @@ describe("a removal", () => {
     const { photoId } = await one(db, event());
     await recordOutcomes(db.pool, [judged(photoId!, "shown")]);
     await record(db, removed("11"));
-    expect(await one(db, event({ order: "12" }))).toEqual({ photoId, outcome: "accepted", queue: false });
+    // and a worker looks whether they are those
+    expect(await one(db, event({ order: "12" }))).toEqual({ photoId, outcome: "accepted", queue: true });
     expect(await publicVersions(db)).toEqual(["etag:1"]);
     expect(await outcomes(db, removed("11"))).toEqual(["stale"]);
     expect(await publicVersions(db)).toEqual(["etag:1"]);

@@ -39,6 +39,16 @@ describe("a worker looks at what is shown", () => {
     expect(await lookedAt(db)).toMatchObject([{ photo_id: photoId }]);
   });
 
+  test("also where an upload handler alone tells of it, with its etag or its key", async ({ db }) => {
+    for (const version of ["etag:1", ""]) {
+      const { photoId } = await one(db, told({ version: "etag:1" }));
+      await recordOutcomes(db.pool, [seen(photoId!, "shown", HARMLESS)]);
+      await rows(db, "delete from unqueued");
+      await record(db, told({ version, receivedAt: "now" }));
+      expect(await lookedAt(db)).toMatchObject([{ photo_id: photoId }]);
+    }
+  });
+
   test("and not where it is the same upload, or an earlier one", async ({ db }) => {
     await shown(db, { order: "10" });
     await record(db, event({ order: "10" }), event({ order: "09" }));
