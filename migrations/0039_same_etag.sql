@@ -77,3 +77,59 @@ begin
     order by r.id, r.fed is true, r.rendition is true
   ) i where i.id = any (committed);
 end $$;
+
+-- As in 0031_review_passes.sql, but withdrawn also where the photo would be shown, and other bytes were judged as it since asOf.
+create or replace function commit_decisions(p_moderator text, p_items jsonb)
+returns table (id uuid, photo_id bigint, outcome text, other text, state text, as_of bigint) language plpgsql as $$
+#variable_conflict use_column
+declare
+  item jsonb := p_items -> 0;
+  photo bigint := item ->> 'photo';
+  known review_passes;
+  asked text;
+begin
+  select * into known from review_passes s where s.id = (item ->> 'id')::uuid;
+  if item ->> 'verdict' = 'shown' and exists (
+    select from photos p
+    cross join lateral (
+      select v.digest from verdicts v
+      where v.photo_id = p.id and v.id <= (item ->> 'asOf')::bigint and v.digest is not null and v.rendition is not true
+      order by v.id desc limit 1) before
+    where p.id = photo and (p.version like 'etag:%' or p.store = 'folder') and bytes_of(p.id) <> before.digest
+  ) and not exists (select from review_decisions d where d.id = (item ->> 'id')::uuid) then
+    select (item ->> 'id')::uuid, photo, 'withdrawn', null, p.state, (select max(v.id) from verdicts v where v.photo_id = photo)
+    into id, photo_id, outcome, other, state, as_of from photos p where p.id = photo;
+    return next;
+    return;
+  end if;
+  if known.id is null and item ->> 'verdict' <> 'unsure' then
+    return query select * from commit_shown_or_hidden(p_moderator, p_items);
+    return;
+  end if;
+  select p.state into state from photos p where p.id = photo;
+  select max(v.id) into as_of from verdicts v where v.photo_id = photo;
+  id := item ->> 'id';
+  photo_id := photo;
+  if known.id is not null then
+    outcome := case
+      when (known.who, known.photo_id, 'unsure') is distinct from (p_moderator, photo, item ->> 'verdict') then 'clash'
+      when known.undone_at is not null then 'changed'
+      else 'known' end;
+    other := case when outcome = 'changed' then p_moderator end;
+  elsif exists (select from review_decisions d where d.id = (item ->> 'id')::uuid) then
+    outcome := 'clash';
+  elsif state is null then
+    outcome := 'gone';
+  else
+    -- one that comes late, and is of an earlier verdict, takes nothing from another page of the same moderator
+    delete from review_claims c
+    where (c.photo_id, c.moderator) = (photo, p_moderator) and coalesce((item ->> 'asOf')::bigint, as_of, 0) >= coalesce(as_of, 0)
+    returning c.kind into asked;
+    insert into review_passes (id, photo_id, who, verdict_id, kind)
+    values ((item ->> 'id')::uuid, photo, p_moderator, coalesce(least((item ->> 'asOf')::bigint, as_of), 0), asked);
+    insert into audit_log (who, did, photo, about)
+    values (p_moderator, 'passed', photo, jsonb_strip_nulls(jsonb_build_object('decision', item ->> 'id', 'kind', asked)));
+    outcome := 'done';
+  end if;
+  return next;
+end $$;

@@ -1,10 +1,11 @@
 /** An etag is an MD5, and whoever uploads may have made two photos that share it. */
 import { describe, expect } from "vitest";
 import { addBackfill } from "../../src/store/backfills.ts";
+import { decideReviews } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
 import { event, one, publicVersions, record, removed, told } from "../recorded.ts";
-import { decide, judged, ofAll } from "../verdicts.ts";
+import { decide, decision, judged, loadedNow, ofAll } from "../verdicts.ts";
 
 const [HARMLESS, OTHER] = ["aa".repeat(32), "bb".repeat(32)];
 
@@ -117,6 +118,22 @@ describe("of two photos that share an etag", () => {
     expect(await rows(db, "select state, decided_by from photos")).toEqual([
       { state: "shown", decided_by: "moderator:ann" },
     ]);
+  });
+
+  test("a moderator who has seen the first shows neither, until they see what is there now", async ({
+    db,
+  }) => {
+    const photoId = await shown(db);
+    const asOf = await loadedNow(db);
+    await recordOutcomes(db.pool, [seen(photoId, "hidden", OTHER)]);
+    const late = decision(photoId, { verdict: "shown", human: false, asOf });
+    expect(await decideReviews(db.pool, "ann", [late])).toMatchObject([
+      { id: late.id, photo: photoId, outcome: "withdrawn", state: "hidden", asOf: await loadedNow(db) },
+    ]);
+    expect(await publicVersions(db)).toEqual([]);
+    const now = { verdict: "shown", human: false, asOf: await loadedNow(db) } as const;
+    await decide(db, photoId, now);
+    expect(await publicVersions(db)).toEqual(["etag:1"]);
   });
 
   test("a rendition is neither, nor what was only proposed, and a version id has one photo", async ({
