@@ -49,7 +49,7 @@ export async function withDatabase(template: string, use: (db: Database) => Prom
   const server = inject("postgresUrl");
   const name = `t_${randomBytes(6).toString("hex")}`;
   // as setup.ts has it that no checkpoint waits for a disk, files are copied in half the time that a log of their pages takes
-  await admin(server, `create database ${name} template ${template} strategy file_copy`);
+  await admin(server, `create database ${name} template ${template} ${inject("copying")}`);
   const url = server.replace(/postgres$/, name);
   const pool = new pg.Pool({ connectionString: url, max: 8 });
   pool.on("error", () => {});

@@ -1,17 +1,12 @@
 import { performance } from "node:perf_hooks";
-import {
-  type BackendFactory,
-  createPostgresBackend,
-  createRedisBackend,
-  type IQueueBackend,
-  PostgresConnection,
-} from "bullmq";
+import { type BackendFactory, type IQueueBackend, PostgresConnection } from "bullmq";
 import { Cluster, type ClusterNode, Redis } from "ioredis";
 import { z } from "zod";
 import { asError, ConfigError, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import { LANES } from "../photo.ts";
 import { checkRedis, evictionOf, reasonOf } from "./redis-check.ts";
+import { postgresBackend, redisBackend } from "./server-clock.ts";
 
 interface QueueSettings {
   /** redis://, rediss:// or postgres://. */
@@ -127,7 +122,7 @@ function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): Queue
     kind: "postgres",
     connection,
     prefix,
-    backend: createPostgresBackend as unknown as BackendFactory<IQueueBackend>,
+    backend: postgresBackend,
     check: () => open(),
     eviction: async () => undefined,
     connected: () => true,
@@ -166,7 +161,7 @@ function redisServer(
     kind: "redis",
     connection: redis,
     prefix,
-    backend: createRedisBackend as unknown as BackendFactory<IQueueBackend>,
+    backend: redisBackend(redis, prefix),
     check: () => checkRedis(redis, prefix, () => last),
     eviction: () => evictionOf(redis),
     connected: () => redis.status === "ready",

@@ -1,0 +1,152 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, onTestFinished } from "vitest";
+import { packageRoot } from "../../src/package-root.ts";
+import { BACKENDS, type Backend, rows } from "../fixtures.ts";
+import { test as base, collector, job, TRIES } from "../queues.ts";
+import { latch } from "../waits.ts";
+
+const HOUR_MS = 3_600_000;
+const LOCK_MS = 1_000;
+
+const test = base.extend<{
+  /** A worker in a process of its own, whose clock is so far ahead; it ends as its handler says. */
+  worker(backend: Backend, aheadMs: number, photo: string): ChildProcess;
+}>({
+  worker: async ({ configFor }, use) => {
+    await use((backend, aheadMs, photo) => {
+      const { queueUrl, queueOptions, queuePrefix } = configFor(backend);
+      const code = `
+        const now = Date.now;
+        Date.now = () => now() + ${aheadMs};
+        const { consume } = await import(${JSON.stringify(`${packageRoot()}/dist/src/queue/consumer.js`)});
+        const { openQueueServer } = await import(${JSON.stringify(`${packageRoot()}/dist/src/queue/server.js`)});
+        const server = openQueueServer(${JSON.stringify({ queueUrl, queueOptions, queuePrefix })}, () => {});
+        const settings = { concurrency: 4, lockMs: ${LOCK_MS}, ...${JSON.stringify(TRIES)} };
+        await consume(server, "live", settings, { photo: ${photo}, abandoned() {}, error() {} });
+        process.stdout.write("takes");`;
+      const child = spawn(process.execPath, ["--input-type=module", "-e", code], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      onTestFinished(() => void child.kill("SIGKILL"));
+      return child;
+    });
+  },
+});
+
+/** What it has written so far. */
+function said(child: ChildProcess): () => string {
+  let text = "";
+  child.stdout!.on("data", (chunk: Buffer) => {
+    text += chunk;
+  });
+  return () => text;
+}
+
+describe.each(BACKENDS)("photos on %s", (backend) => {
+  test("that a worker an hour ahead had in hand as it was killed go to another soon, as do those of others", async ({
+    open,
+    worker,
+  }) => {
+    const { queues, take } = open(backend);
+    await queues.add("live", [job(1)]);
+    // it has looked for those that others left, too
+    const killed = worker(
+      backend,
+      HOUR_MS,
+      `() => new Promise(() => setTimeout(() => process.exit(9), ${2 * LOCK_MS}))`,
+    );
+    expect((await once(killed, "exit"))[0]).toBe(9);
+    const got = collector<string>(2);
+    await queues.add("live", [job(2)]);
+    const right = worker(backend, 0, "({ id }) => id === '2' ? process.exit(9) : new Promise(() => {})");
+    expect((await once(right, "exit"))[0]).toBe(9);
+    const died = performance.now();
+    await take("live", async ({ id }) => got.push(id), { lockMs: LOCK_MS });
+    await got.done;
+    expect(got.items.sort()).toEqual(["1", "2"]);
+    expect(performance.now() - died).toBeLessThan(10 * LOCK_MS);
+  });
+
+  test.for([
+    ["ahead of", HOUR_MS],
+    ["behind", -HOUR_MS],
+  ] as const)(
+    "are taken from nobody who has them in hand, by one an hour %s it",
+    async ([, aheadMs], { open, worker }) => {
+      const { queues, take } = open(backend);
+      await queues.add("live", [job(1)]);
+      const takes: string[] = [];
+      const looked = 3 * LOCK_MS;
+      await take(
+        "live",
+        async ({ id }) => {
+          takes.push(id);
+          const other = worker(backend, aheadMs, "({ id }) => process.stdout.write(id)");
+          const heard = said(other);
+          await expect.poll(heard).toBe("takes");
+          await sleep(looked);
+          takes.push(heard());
+        },
+        { lockMs: LOCK_MS },
+      );
+      await expect.poll(() => takes.length).toBe(2);
+      await expect.poll(() => queues.held(["1"])).toBe(0);
+      expect(takes).toEqual(["1", "takes"]);
+    },
+  );
+
+  test("that a worker an hour ahead put off are due when they were put off for", async ({ open, worker }) => {
+    const { queues, take } = open(backend);
+    await queues.add("live", [job(1)]);
+    const fails = "() => { setTimeout(() => process.exit(9), 500); throw new Error('a bug'); }";
+    expect((await once(worker(backend, HOUR_MS, fails), "exit"))[0]).toBe(9);
+    const got = collector<string>(1);
+    await take("live", async ({ id }) => got.push(id), { lockMs: LOCK_MS });
+    await got.done;
+  });
+
+  test("that others put off are taken when they are due by a worker an hour behind", async ({
+    open,
+    worker,
+  }) => {
+    const { queues, take } = open(backend);
+    await queues.add("live", [job(1)]);
+    const tried = latch();
+    const consumer = await take("live", async (_photo, { last }) => {
+      if (last) tried.resolve();
+      throw new Error("a bug");
+    });
+    await tried.promise;
+    await consumer.close();
+    expect(await queues.depth("live")).toMatchObject({ delayed: 1 });
+    const behind = worker(backend, -HOUR_MS, "({ id }) => process.stdout.write(id)");
+    await expect.poll(said(behind)).toBe("takes1");
+  });
+});
+
+test("in Postgres what its own clock put into the future, when it was ahead, is taken all the same", async ({
+  db,
+  open,
+}) => {
+  const { queues, take } = open("postgres");
+  await queues.add("live", [job(1), job(2)]);
+  const ahead = "(extract(epoch from clock_timestamp()) * 1000)::bigint + 3600000";
+  await rows(
+    db,
+    `update maitred_queue.job set state = 'active', lock_token = 'gone', locked_until_ms = ${ahead} where dedup_id = 'photo-1'`,
+  );
+  await rows(
+    db,
+    `update maitred_queue.job set state = 'delayed', process_at_ms = ${ahead} where dedup_id = 'photo-2'`,
+  );
+  await rows(
+    db,
+    `insert into maitred_queue.meta (queue, field, value) values ('live', 'stalled-check', (${ahead})::text)`,
+  );
+  const got = collector<string>(2);
+  await take("live", async ({ id }) => got.push(id), { lockMs: LOCK_MS });
+  await got.done;
+  expect(got.items.sort()).toEqual(["1", "2"]);
+});
