@@ -16,32 +16,44 @@ interface Progress {
   events: Partial<WorkerEvents>;
   /** Ids that `done` waits for. */
   expect(ids: readonly string[]): void;
+  /** Ids of photos that are decided already; what a run that was killed had queued may be judged again all the same. */
+  decided(ids: readonly string[]): void;
   /** Keys of photos that were taken off the page. */
   withdrew(folder: string, keys: readonly string[]): void;
   /** What is in a folder and cannot be judged. */
   leftOut(what: string): void;
-  /** @param held says how many jobs of a photo there are: one that another worker has judged has none. */
-  done(held: (id: string) => Promise<number>): Promise<void>;
+  /**
+   * @param held says how many jobs of a photo there are: one that another worker has judged has none.
+   * @param why says what photos wait for, of which none is judged for some seconds.
+   */
+  done(
+    held: (id: string) => Promise<number>,
+    why: (ids: ReadonlySet<string>) => Promise<string[]>,
+    everyMs?: number,
+  ): Promise<void>;
   stop(): void;
-  /** Says what became of all that there was at the start; the counts are of those decided already, and of those that wait for a store. */
-  watches(before: number, putOff: number): void;
-  /** @param before how many were decided already. */
-  summary(model: string, provider: string, before: number): string;
+  /** Says what became of all that there was at the start. @param putOff how many wait for a store. */
+  watches(putOff: number): void;
+  summary(model: string, provider: string): string;
 }
 
 /** Counts what the worker tells, and draws it: a live line on a terminal, a line every few seconds elsewhere. */
 export function createProgress(terminal: Terminal, json: boolean, everyPhoto: boolean): Progress {
   const verdicts = new Map<string, number>();
   const waiting = new Set<string>();
-  const early = new Set<string>();
+  /** Of each photo that was judged, what became of it last, and which were decided already; both until `watches`. */
+  let states: Map<string, string> | undefined = new Map();
+  const before = new Set<string>();
   const away = new Map<string, Set<string>>();
   let photos = 0;
   let [first, last] = [0, 0];
   let wake: (() => void) | undefined;
 
   const failed = (): number => verdicts.get("failed") ?? 0;
-  const tally = (before: number): string =>
-    `${photos - failed()} judged, ${failed()} failed, ${before} decided before`;
+  const tally = (): string => {
+    const others = [...before].filter((id) => !states?.has(id)).length;
+    return `${photos - failed()} judged, ${failed()} failed, ${others} decided before`;
+  };
   const rate = (): number => (last > first ? (photos / (last - first)) * 1000 : 0);
   const line = (): string => {
     const counts = [...verdicts].map(([verdict, count]) => `${verdict} ${count}`).join("  ");
@@ -74,17 +86,21 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
   }
 
   function left(photo: PhotoJob, outcome: LineOutcome, changed: boolean): void {
-    photos++;
     away.delete(`${photo.store} ${photo.bucket}`);
     last = performance.now();
     const { result } = outcome;
     const state = "failure" in result ? "failed" : result.decision.verdict;
+    // one that was asked for twice, or was in hand as a worker was killed, is judged twice
+    const earlier = states?.get(photo.id);
+    if (earlier === undefined) photos++;
+    else verdicts.set(earlier, verdicts.get(earlier)! - 1);
+    states?.set(photo.id, state);
     verdicts.set(state, (verdicts.get(state) ?? 0) + 1);
     // what failed is tried at each start, and was said when it failed first
-    const said = everyPhoto && state === "failed" && !changed;
+    const said = !changed && (earlier !== undefined || (everyPhoto && state === "failed"));
     if (json && !said) terminal.print(JSON.stringify(asJson(photo, outcome)));
     else if (everyPhoto && !said) say(asLine(photo, result));
-    if (!waiting.delete(photo.id) && !everyPhoto) early.add(photo.id);
+    waiting.delete(photo.id);
     if (waiting.size === 0) wake?.();
   }
 
@@ -98,21 +114,30 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
     },
     expect(ids) {
       // a photo may be judged before the call that queued it returns
-      for (const id of ids) if (!early.delete(id)) waiting.add(id);
+      for (const id of ids) if (!states?.has(id)) waiting.add(id);
+    },
+    decided(ids) {
+      if (states) for (const id of ids) before.add(id);
     },
     withdrew(folder, keys) {
       for (const key of keys) say(`withdrawn  ${addressOf({ store: "folder", bucket: folder, key })}`);
     },
     leftOut: (what) => say(`left out  ${what}`),
-    async done(held) {
+    async done(held, why, everyMs = LOOK_MS) {
+      let saidAt = performance.now();
       while (waiting.size > 0) {
         const told = new Promise<void>((resolve) => (wake = resolve));
-        await Promise.race([told, sleep(LOOK_MS, undefined, { ref: false })]);
+        await Promise.race([told, sleep(everyMs, undefined, { ref: false })]);
         for (const id of waiting) {
           // while nobody can say, it may be held
           if ((await held(id).catch(() => 1)) > 0) break;
           waiting.delete(id);
         }
+        const now = performance.now();
+        if (waiting.size === 0 || now - Math.max(last, saidAt) < QUIET_MS) continue;
+        saidAt = now;
+        const reasons = await why(waiting).catch((error: Error) => [`the queue: ${error.message}`]);
+        for (const reason of reasons) say(`waits for ${reason}`);
       }
     },
     stop() {
@@ -125,13 +150,15 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
       }
       if (waiting.size > 0) say(`${counted(waiting.size, "photo")} not judged yet: the next start goes on`);
     },
-    watches(before, putOff) {
-      say(`${tally(before)}${putOff > 0 ? `, ${putOff} put off` : ""}; watching`);
+    watches(putOff) {
+      say(`${tally()}${putOff > 0 ? `, ${putOff} put off` : ""}; watching`);
+      states = undefined;
+      before.clear();
     },
-    summary(model, provider, before) {
+    summary(model, provider) {
       const judged = photos - failed();
       const speed = judged > 0 ? `${((judged / (last - first)) * 1000).toFixed(1)} photos/s ` : "";
-      return `${tally(before)}, ${speed}with ${model} on ${provider}`;
+      return `${tally()}, ${speed}with ${model} on ${provider}`;
     },
   };
 }
@@ -186,6 +213,8 @@ function asLine(photo: PhotoJob, result: LineOutcome["result"]): string {
 
 /** How often to look whether somebody else has judged what is waited for. */
 const LOOK_MS = 2_000;
+/** For which nothing is judged before it is said why. */
+const QUIET_MS = 10_000;
 const MOST_FAILED = 10;
 /** Columns of a name below which its ends tell nothing. */
 const NARROWEST = 24;

@@ -21,7 +21,8 @@ import { createProgress, failedLines, photoTable } from "./progress.ts";
 import { sentences } from "./sentences.ts";
 import { printable } from "./terminal.ts";
 import { requireFolder, startServers } from "./up-servers.ts";
-import { watchFolder, withdrawGone } from "./watch-folder.ts";
+import { whyWaiting } from "./waits.ts";
+import { decidedOf, watchFolder, withdrawGone } from "./watch-folder.ts";
 
 export const up = defineCommand({
   help: `
@@ -90,7 +91,7 @@ Postgres ended by itself.
       const judging = once ? { ...config, patienceMs: 0 } : config;
       const worker = await startWorker(judging, log, scope, progress.events, ifTaken("MAITRED_PORT"));
       const intake = openIntake(config, scope, createOutageLogger(log, "intake"));
-      const watching = { intake, log, withdrew: progress.withdrew };
+      const watching = { intake, log, withdrew: progress.withdrew, decided: progress.decided };
       await sayPaused(terminal, intake);
       for (const folder of folders) await withdrawGone(folder, watching);
       if (!once) {
@@ -101,14 +102,13 @@ Postgres ended by itself.
         const desk = deskOf(config, api, beside);
         const first = folders.map((folder) => watchFolder(folder, watching, scope));
         sayAddresses(folders, { worker, api, desk, beside }, terminal);
-        const before = (await Promise.all(first)).reduce((sum, decided) => sum + decided, 0);
+        await Promise.all(first);
         const putOff = await untilIdle(intake.queues);
-        if (!scope.closing) progress.watches(before, putOff);
+        if (!scope.closing) progress.watches(putOff);
         return await new Promise(() => {});
       }
 
       const ids: string[] = [];
-      let before = 0;
       let whole = true;
       const leftOut = (what: string): void => {
         whole = false;
@@ -118,16 +118,19 @@ Postgres ended by itself.
         for await (const page of listFolder(folder, leftOut)) {
           const taken = await intake.take(page, "live");
           ids.push(...taken.ids);
-          before += taken.ids.length - taken.queued.length - taken.unclear.length;
+          progress.decided(decidedOf(taken));
           progress.expect(taken.queued);
         }
       }
-      await progress.done((id) => intake.queues.held([id]));
+      await progress.done(
+        (id) => intake.queues.held([id]),
+        (waiting) => whyWaiting(intake, config.lockMs, waiting),
+      );
       progress.stop();
       const photos = await readPhotos(intake.db, ids);
       if (ids.length === 0) terminal.say(`no photos in ${printable(folders.join(", "))}\n`);
       else if (!json) for (const line of photoTable(photos, terminal.printColumns)) terminal.print(line);
-      terminal.say(`\n${progress.summary(worker.model, worker.provider, before)}\n`);
+      terminal.say(`\n${progress.summary(worker.model, worker.provider)}\n`);
       for (const line of failedLines(photos)) terminal.say(`${line}\n`);
       return whole && photos.every((photo) => photo.state !== "failed") ? EXIT.done : EXIT.notAll;
     } catch (error) {

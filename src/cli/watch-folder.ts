@@ -4,6 +4,7 @@ import { join, relative, sep } from "node:path";
 import { watch } from "chokidar";
 import { asError, codeOf } from "../errors.ts";
 import { folderPhoto, goneKeys } from "../image/folder.ts";
+import type { IngestResult } from "../intake/ingest-photos.ts";
 import type { Scope } from "../lifecycle.ts";
 import type { Logger } from "../log.ts";
 import { currentKeys } from "../store/photos.ts";
@@ -14,6 +15,8 @@ interface WatchDeps {
   log: Logger;
   /** Is told which photos of a folder were taken off the page. */
   withdrew(folder: string, keys: readonly string[]): void;
+  /** Is told which photos are decided already. */
+  decided(ids: readonly string[]): void;
 }
 
 /**
@@ -37,9 +40,9 @@ export async function withdrawGone(folder: string, { intake, log, withdrew }: Wa
  * Takes in what is dropped into a folder, and withdraws what is deleted from it, until `scope` is closed. A file counts
  * once it has stopped growing; one that is renamed is one that went and one that came.
  *
- * @returns once all that lay there is taken in: how many of it were decided before.
+ * @returns once all that lay there is taken in.
  */
-export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): Promise<number> {
+export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): Promise<void> {
   const { intake, log, withdrew } = deps;
   const touched = new Set<string>();
   // while it is watched: looked at whatever was decided, as other bytes may have the size and the time of those before
@@ -47,9 +50,8 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): Prom
   const stirred = new Map<string, NodeJS.Timeout>();
   let timer: NodeJS.Timeout | undefined;
   let working: Promise<void> | undefined;
-  let decided = 0;
   let listed = false;
-  let tell: (decided: number) => void = () => {};
+  let tell: () => void = () => {};
   // chokidar lists a folder before it watches it, and tells of nothing that comes in between
   const listedOnce = new Set<string>();
   let looking: NodeJS.Timeout | undefined;
@@ -66,6 +68,7 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): Prom
       const { ids, queued, unclear } = await intake.take(photos, "live", { again });
       decided += ids.length - queued.length - unclear.length;
     }
+    deps.decided(decidedOf(await intake.take(photos, "live")));
     const missing = paths.filter((_, index) => found[index]!.status === "rejected");
     const keys = missing.map((path) => relative(folder, path).split(sep).join("/"));
     withdrew(folder, await intake.withdraw(folder, await goneKeys(folder, keys)));
@@ -90,7 +93,7 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): Prom
     }
     timer = undefined;
     if (touched.size > 0 && !scope.closing) begin(waitMs);
-    else if (listed) tell(decided);
+    else if (listed) tell();
   }
 
   function begin(waitMs: number): void {
@@ -158,9 +161,15 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): Prom
     watcher.once("ready", async () => {
       await lookAgain();
       listed = true;
-      if (timer === undefined) tell(decided);
+      if (timer === undefined) tell();
     });
   });
+}
+
+/** What neither has to be judged nor is unclear. */
+export function decidedOf({ ids, queued, unclear }: IngestResult): string[] {
+  const others = new Set([...queued, ...unclear]);
+  return ids.filter((id) => !others.has(id));
 }
 
 /** Of what a listing named, and may be gone since. As there, links are followed to files but not to folders. */

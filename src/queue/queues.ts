@@ -22,6 +22,8 @@ export interface Queues extends Closable {
   add(lane: Lane, photos: readonly PhotoJob[]): Promise<void>;
   /** How many jobs of these photos there are, waiting or in hand. */
   held(photoIds: readonly string[]): Promise<number>;
+  /** How many of these photos are in hand, or put off; of very many jobs it looks at a thousand a lane. */
+  howMany(state: "active" | "delayed", photoIds: ReadonlySet<string>): Promise<number>;
   /**
    * Takes the jobs of these photos out of both lanes. One that is in hand stays until its worker is done with it, and none follows it.
    *
@@ -62,6 +64,14 @@ export function openQueues(server: QueueServer, onError: (error: Error) => void,
       let jobs = 0;
       for await (const _ of jobsOf(photoIds)) jobs++;
       return jobs;
+    },
+    async howMany(state, photoIds) {
+      const jobs = await Promise.all(
+        Object.values(queues).map((queue) => queue.getJobs([state], 0, COUNTED - 1)),
+      );
+      // of a photo there may be two
+      const ids = new Set(jobs.flat().map((job) => parsePayload(job?.data)?.id ?? ""));
+      return [...ids].filter((id) => photoIds.has(id)).length;
     },
     async remove(photoIds) {
       // first, so that nothing takes the place of a job in hand that ends meanwhile
@@ -180,6 +190,8 @@ const PAGE = 100;
 
 /** Of the photos that wait, how many are looked at for the oldest. */
 const LOOKED_AT = 100;
+
+const COUNTED = 1_000;
 
 /** While a queue is paused, BullMQ's Postgres backend counts what waits under a name that its types leave out. */
 const WAITING = ["waiting", "paused"] as JobType[];

@@ -18,7 +18,7 @@ import { startFauxqs } from "fauxqs";
 import { describe, expect, inject } from "vitest";
 import { openQueues } from "../../src/queue/queues.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
-import { test as base } from "../fixtures.ts";
+import { test as base, rows } from "../fixtures.ts";
 import { ended, maitred } from "../maitred.ts";
 import { type Receiver, startReceiver } from "../receiver.ts";
 
@@ -255,6 +255,30 @@ describe("--once", () => {
     const unread = maitred(["up", "--once", "--json", folder], env);
     unread.child.stdout!.destroy();
     expect(await unread.exit).toBe(141);
+  });
+
+  test("that was killed left photos that the next one judges, and counts once", async ({
+    db,
+    folder,
+    home,
+  }) => {
+    const total = 60;
+    for (let n = 0; n < total; n++)
+      copyFileSync(join(inject("samples"), "menu-1.jpg"), join(folder, `${n}.jpg`));
+    const env = {
+      ...{ MAITRED_HOME: home, DATABASE_URL: db.url, MAITRED_MODEL: inject("idleModel") },
+      ...{ MAITRED_LOCK_MS: "2000", MAITRED_DUPLICATES: "each" },
+    };
+    const killed = maitred(["up", "--once", folder], env);
+    await expect
+      .poll(async () => Number((await rows(db, "select count(*) from verdicts"))[0].count), { interval: 5 })
+      .toBeGreaterThan(0);
+    killed.child.kill("SIGKILL");
+    await killed.exit;
+    const next = maitred(["up", "--once", folder], env);
+    expect(await next.exit).toBe(0);
+    const [, judged, before] = next.stderr().match(/(\d+) judged, 0 failed, (\d+) decided before/)!;
+    expect([Number(judged) + Number(before), Number(before) > 0]).toEqual([total, true]);
   });
 
   test("is refused beside a worker that may not read the same folders", async ({ db, folder, home }) => {

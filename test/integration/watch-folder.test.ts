@@ -36,7 +36,11 @@ test("what comes after a folder is listed and before it is watched is taken in, 
     (await db.pool.query("select key from photos order by key")).rows.map(({ key }) => key);
   try {
     const intake = openIntake(configFor(BACKENDS[0]!), scope, () => {});
-    await watchFolder(folder, { intake, log: createLog("silent"), withdrew: () => {} }, scope);
+    await watchFolder(
+      folder,
+      { intake, log: createLog("silent"), withdrew: () => {}, decided: () => {} },
+      scope,
+    );
     await expect.poll(keys, { timeout: 10_000 }).toEqual(["late.jpg"]);
     mkdirSync(join(folder, "43"));
     await expect.poll(keys, { timeout: 10_000 }).toEqual(["43/late.jpg", "late.jpg"]);

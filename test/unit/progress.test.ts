@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { createProgress, failedLines } from "../../src/cli/progress.ts";
 import { sentences } from "../../src/cli/sentences.ts";
 import { UpstreamError } from "../../src/errors.ts";
@@ -59,7 +59,8 @@ test("a bucket that gives nothing is told of once, until it has given a photo", 
   const closing = new UpstreamError("CLOSED", "the process is shutting down");
   for (const id of ["1", "2", "1"]) progress.events.retried?.({ ...photo, id }, "live", away);
   progress.events.retried?.(photo, "live", closing);
-  progress.watches(3, 2);
+  progress.decided(["7", "8", "9"]);
+  progress.watches(2);
   const putOff =
     "put off  s3://b/k  STORE_UNAVAILABLE: b/k: check the credentials; tried again, at least every 2 minutes\n";
   expect(screen.said).toEqual([putOff, "0 judged, 0 failed, 3 decided before, 2 put off; watching\n"]);
@@ -88,19 +89,39 @@ test("what a shell writes when all has ended does not stand on the last line", (
 
 test("a summary counts what failed apart, and gives the speed of what was judged", () => {
   const progress = createProgress(terminal(), true, false);
-  expect(progress.summary("m-1", "cpu", 2)).toBe("0 judged, 0 failed, 2 decided before, with m-1 on cpu");
+  progress.decided(["8", "9"]);
+  expect(progress.summary("m-1", "cpu")).toBe("0 judged, 0 failed, 2 decided before, with m-1 on cpu");
   const photo = { id: "1", store: "s3", bucket: "b", key: "k", version: "", known: {} } as const;
   const outcome = { photoId: "1", by: "model:m", policy: "p", known: {}, batch: "b" } as const;
   const failure = { failure: "GONE", message: "no such key", transient: false } as const;
   progress.events.stage?.("fetch", "live", 0.01);
   progress.events.finished?.(photo, "live", { ...outcome, result: failure }, true);
-  expect(progress.summary("m-1", "cpu", 0)).toBe("0 judged, 1 failed, 0 decided before, with m-1 on cpu");
+  expect(progress.summary("m-1", "cpu")).toBe("0 judged, 1 failed, 2 decided before, with m-1 on cpu");
   const scores = { categories: { food: 1 }, human: 0 };
   const decision: Decision = { verdict: "shown", rule: "clear", reason: "", category: "food", tags: [] };
-  progress.events.finished?.(photo, "live", { ...outcome, result: { scores, decision } }, true);
-  expect(progress.summary("m-1", "cpu", 0)).toMatch(
-    /^1 judged, 1 failed, 0 decided before, [\d.]+ photos\/s with m-1 on cpu$/,
+  const shown: LineOutcome = { ...outcome, result: { scores, decision } };
+  progress.events.finished?.({ ...photo, id: "2" }, "live", shown, true);
+  expect(progress.summary("m-1", "cpu")).toMatch(
+    /^1 judged, 1 failed, 2 decided before, [\d.]+ photos\/s with m-1 on cpu$/,
   );
+  progress.stop();
+});
+
+test("a photo counts once that a run before had queued, or decided, and that is judged again", () => {
+  const screen = terminal();
+  const progress = createProgress(screen, true, false);
+  const photo = { id: "1", store: "s3", bucket: "b", key: "k", version: "", known: {} } as const;
+  const result = { failure: "GONE", message: "no such key", transient: false } as const;
+  const failed: LineOutcome = { photoId: "1", by: "model:m", policy: "p", known: {}, batch: "b", result };
+  // before its folder is listed, and once more
+  progress.events.finished?.(photo, "live", failed, true);
+  progress.expect(["1"]);
+  progress.events.finished?.(photo, "live", failed, false);
+  // after it was listed
+  progress.decided(["2", "3"]);
+  progress.events.finished?.({ ...photo, id: "2" }, "live", failed, false);
+  expect(progress.summary("m-1", "cpu")).toContain("0 judged, 2 failed, 1 decided before");
+  expect(screen.printed).toHaveLength(2);
   progress.stop();
 });
 
@@ -144,6 +165,10 @@ test("a line of JSON says of a photo all that classify says, with its address in
   progress.stop();
 });
 
+const nobodyAsks = (): never => {
+  throw new Error("nothing has been waited for yet");
+};
+
 test("a photo that another worker judges is not waited for, and one that waits when all ends is told of", async () => {
   const screen = terminal();
   const progress = createProgress(screen, true, false);
@@ -151,12 +176,41 @@ test("a photo that another worker judges is not waited for, and one that waits w
   progress.stop();
   expect(screen.said.at(-1)).toBe("2 photos not judged yet: the next start goes on\n");
   const asked: string[] = [];
-  await progress.done(async (id) => {
-    asked.push(id);
-    if (asked.length === 1) throw new UpstreamError("QUEUE_UNAVAILABLE", "away");
-    return 0;
-  });
+  await progress.done(
+    async (id) => {
+      asked.push(id);
+      if (asked.length === 1) throw new UpstreamError("QUEUE_UNAVAILABLE", "away");
+      return 0;
+    },
+    nobodyAsks,
+    1,
+  );
   expect(asked).toEqual(["1", "1", "2"]);
+});
+
+test("where nothing is judged for ten seconds, it is said why, and again only after ten more", async () => {
+  const begun = performance.now();
+  let after = 0;
+  const clock = vi.spyOn(performance, "now").mockImplementation(() => begun + after);
+  onTestFinished(() => void clock.mockRestore());
+  const screen = terminal();
+  const progress = createProgress(screen, true, false);
+  progress.expect(["1"]);
+  // when it looks whether the photo is held still
+  const looks = [9_000, 11_000, 20_000, 22_000, 23_000];
+  await progress.done(
+    async () => {
+      after = looks.shift() ?? after;
+      return looks.length === 0 ? 0 : 1;
+    },
+    async (ids) => {
+      if (after > 11_000) throw new Error("away");
+      return [`${ids.size} photo in hand`];
+    },
+    1,
+  );
+  expect(screen.said).toEqual(["waits for 1 photo in hand\n", "waits for the queue: away\n"]);
+  progress.stop();
 });
 
 test("a log that a person reads says a sentence: what happened, to what, and why", () => {
