@@ -10,7 +10,7 @@ declare thing text;
 begin
   if to_regrole('maitred_worker') is not null then
     -- which model is active they read; who makes one active is of maitred_migrator
-    grant select on pgmigrations, models, promotions, tokens, rollups, rollup_hours, rollup_days, rollup_listings, rollup_scores, rollup_reviews,
+    grant select on pgmigrations, lineage, models, promotions, tokens, rollups, rollup_hours, rollup_days, rollup_listings, rollup_scores, rollup_reviews,
       rollup_hours_changes, rollup_listings_changes, rollup_scores_changes, rollup_reviews_changes to maitred_worker;
     grant select on public_photos, current_photos, photo_tags, failed_photos, hourly_counts, daily_counts, listing_counts, score_counts, review_counts,
       verdict_history to maitred_worker;
@@ -24,7 +24,7 @@ begin
     -- workers deliver; who is told, and with which secret, an administrator says
     grant select, update (enabled, changed_at, note) on destinations to maitred_worker;
     grant select, update, delete on outbox, deliveries to maitred_worker;
-    grant execute on function fold_rollups(integer) to maitred_worker;
+    grant execute on function fold_rollups(integer), notice_lineage() to maitred_worker;
     if to_regnamespace(p_queue_schema) is not null then
       execute format('grant usage on schema %I to maitred_worker', p_queue_schema);
       execute format('grant all on all tables in schema %I to maitred_worker', p_queue_schema);
@@ -47,7 +47,7 @@ begin
             'backfills', 'feeding', 'backfill_photos', 'backfill_counts', 'backfill_changes', 'backfill_retries', 'proposals', 'policies',
             'sweeps', 'erasures', 'rollups', 'rollup_hours', 'rollup_days', 'rollup_listings', 'rollup_scores', 'rollup_reviews',
             'rollup_hours_changes', 'rollup_listings_changes', 'rollup_scores_changes', 'rollup_reviews_changes',
-            'desk_sessions', 'desk_people', 'audit_log', 'appeals', 'review_claims', 'review_decisions', 'review_passes', 'decoders',
+            'desk_sessions', 'desk_people', 'audit_log', 'appeals', 'review_claims', 'review_decisions', 'review_passes', 'decoders', 'lineage',
             'public_photos', 'current_photos', 'photo_tags', 'failed_photos', 'hourly_counts', 'daily_counts', 'listing_counts', 'score_counts', 'review_counts',
             'verdict_history')
         union all select 'function ' || oid::regprocedure from pg_proc
@@ -65,6 +65,8 @@ begin
             'open_appeal', 'photos_by_key', 'photo_id_at', 'name_person', 'start_session', 'end_session', 'feed_page', 'take_in',
             'bytes_of', 'hold_hidden', 'settles', 'commit_verdicts', 'copies_of', 'hold_copies', 'hold_copies_of', 'commit_decisions', 'take_back',
             'commit_shown_or_hidden', 'undo_decision', 'standing_passes', 'look_at_upload', 'forget_other_bytes')
+            'commit_shown_or_hidden', 'undo_decision', 'standing_passes',
+            'skip_numbers', 'notice_lineage')
       loop
         execute format('alter %s owner to maitred_migrator', thing);
       end loop;

@@ -12,8 +12,10 @@ import { openQueues } from "../queue/queues.ts";
 import { openQueueServer, type QueueServer } from "../queue/server.ts";
 import { clockAheadS, wrongClock } from "../store/clock.ts";
 import { listDestinations } from "../store/destinations.ts";
+import { replacedWords } from "../store/lineage.ts";
 import { requireSchema, rolesToMake } from "../store/migrate.ts";
 import { type ModelRow, readModels, readWorkers, type WorkerRow } from "../store/models.ts";
+import { lastReplaced } from "../store/numbers.ts";
 import { requireClosed, requireRoom, requireWritable, serverVersion } from "../store/requirements.ts";
 import { rollupState } from "../store/rollups.ts";
 import { modelDirectories, openJudge } from "../wiring/judge.ts";
@@ -124,8 +126,14 @@ async function checkPostgres(config: Config): ReturnType<Check> {
       );
     }
     const found = `${version}, schema is current, a worker may write`;
-    const roles = await rolesToMake(db);
-    return roles ? { warning: `${found}; ${roles}` } : found;
+    const replaced = await lastReplaced(db);
+    const warnings = [
+      await rolesToMake(db),
+      replaced && Date.now() - replaced.since.getTime() < TOLD_FOR_MS
+        ? `${replaced.since.toISOString()}: ${replacedWords(replaced.sequence)}`
+        : undefined,
+    ].filter((each) => each !== undefined);
+    return warnings.length > 0 ? { warning: [found, ...warnings].join("; ") } : found;
   });
 }
 
@@ -233,6 +241,8 @@ function explain(check: string, error: Error): string {
 
 /** What views add in some hundred milliseconds; with somebody who folds it takes ten seconds of 50,000 photos each. */
 const MANY_CHANGES = 500_000;
+/** After that whoever had to know does: nobody has to say so. */
+const TOLD_FOR_MS = 7 * 86_400_000;
 const NO_FOLDER: Record<string, string> = {
   ENOENT: "there is no such folder",
   ENOTDIR: "expected a folder, got a file",

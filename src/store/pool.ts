@@ -1,5 +1,6 @@
 import pg from "pg";
 import { ConfigError } from "../errors.ts";
+import { noticeLineage } from "./lineage.ts";
 import { toUpstreamError } from "./outage.ts";
 import { isPooled, openClient, requireSession, SESSION, soon } from "./session.ts";
 
@@ -32,6 +33,8 @@ export function connect(url: string, onError: (error: Error) => void, max = 8): 
       own = true;
       // PgBouncer refuses them as parameters of the connection, or drops them without a word
       await client.query(soon(`${SESSION}; set statement_timeout = ${STATEMENT_MS}`));
+      const replaced = await noticeLineage(client);
+      if (replaced) onError(replaced);
     },
     keepAlive: true,
     // Linux would wait two hours

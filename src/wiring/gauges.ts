@@ -3,6 +3,7 @@ import { fresh, type GaugeSource } from "../http/gauges.ts";
 import { countBadMessages } from "../store/bad-messages.ts";
 import { deliveryFigures } from "../store/deliveries.ts";
 import { unqueuedState } from "../store/events.ts";
+import { lastReplaced } from "../store/numbers.ts";
 import { oldestPendingS } from "../store/photos.ts";
 import type { Pool } from "../store/pool.ts";
 import { sweepTotals } from "../store/sweeps.ts";
@@ -27,6 +28,11 @@ export function gaugesOf(db: Pool): GaugeSource[] {
       name: "maitred_pending_oldest_seconds",
       help: "how long ago the oldest upload without a verdict was made known; 0 when none is",
       read: fresh(() => oldestPendingS(db)),
+    },
+    {
+      name: "maitred_postgres_replaced_timestamp_seconds",
+      help: "when Postgres was last seen to be restored, failed over or upgraded; 0: never",
+      read: fresh(async () => ((await lastReplaced(db))?.since.getTime() ?? 0) / 1_000),
     },
     {
       name: "maitred_bad_messages",

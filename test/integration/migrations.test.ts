@@ -237,6 +237,8 @@ describe("migrations", () => {
       await db.pool.query("drop function look_at_upload cascade");
       await db.pool.query("drop function forget_other_bytes");
       await db.pool.query("drop index bad_messages_resolved");
+      await db.pool.query("drop table lineage");
+      await db.pool.query("drop function skip_numbers, notice_lineage");
       await db.pool.query("drop function settles");
       await db.pool.query("drop function standing_passes");
       await db.pool.query("drop table review_passes");
@@ -285,6 +287,7 @@ describe("migrations", () => {
         "0036_few_rows",
         "0037_same_picture",
         "0039_same_etag",
+        "0038_lineage",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);

@@ -1,0 +1,67 @@
+-- Up Migration
+
+-- Which Postgres this database lies in, and which of its timelines: a promotion begins another one, and so does a restore to a point in time; a
+-- cluster that was made anew, for a dump or by pg_upgrade, is another system. The newest row is the one at hand.
+create table lineage (
+  -- in their order: the clock of a replica may be behind
+  id bigint generated always as identity primary key,
+  system text,
+  timeline text,
+  since timestamptz not null default clock_timestamp(),
+  -- all messages since have a higher number, and all before lower ones, also those that are lost; null of the first
+  sequence bigint
+);
+comment on table lineage is 'Each Postgres that this database was seen in, after a failover, a restore or an upgrade';
+
+-- Gives no number again that may have been given and lost since this database was saved or replicated: receivers drop a message whose number they have,
+-- jobs and pages still speak of photos and verdicts by theirs. Harmless to repeat.
+-- Photos: more than anybody loses; a backfill of all looks at 50,000 ids at once, and so passes it in seconds. All may have been judged and told of again.
+-- Returns a number of messages: all from now on have higher ones.
+create function skip_numbers() returns bigint language sql security definer set search_path = public, pg_temp as $$
+  select setval(pg_get_serial_sequence('photos', 'id'), nextval(pg_get_serial_sequence('photos', 'id')) + 10000000);
+  select setval(pg_get_serial_sequence('verdicts', 'id'), nextval(pg_get_serial_sequence('verdicts', 'id')) + 1000000000);
+  select setval('outbox_seq', nextval('outbox_seq') + 1000000000);
+$$;
+
+-- Asked by each connection before anything else, as none outlives a failover: where this is another Postgres, or another timeline of it, than the one seen
+-- last, numbers are skipped before any is given.
+-- Returns what skip_numbers does where it did so, and null else. What a managed Postgres does not tell counts for nothing.
+create function notice_lineage() returns bigint language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+  here lineage;
+  last lineage;
+begin
+  if pg_is_in_recovery() or current_setting('transaction_read_only')::boolean then
+    return null;
+  end if;
+  begin
+    -- that of the last checkpoint may be minutes old
+    here.timeline := left(pg_walfile_name(pg_current_wal_lsn()), 8);
+  exception when others then null;
+  end;
+  begin
+    here.system := system_identifier from pg_control_system();
+  exception when others then null;
+  end;
+  select * into last from lineage order by id desc limit 1;
+  if found and here.system = coalesce(last.system, here.system) and here.timeline = coalesce(last.timeline, here.timeline) then
+    return null;
+  end if;
+  -- of several connections one does it
+  lock table lineage in share row exclusive mode;
+  select * into last from lineage order by id desc limit 1;
+  if not found then
+    insert into lineage (system, timeline) values (here.system, here.timeline);
+    return null;
+  end if;
+  here.system := coalesce(here.system, last.system);
+  here.timeline := coalesce(here.timeline, last.timeline);
+  if (here.system, here.timeline) is not distinct from (last.system, last.timeline) then
+    return null;
+  end if;
+  insert into lineage (system, timeline, sequence) values (here.system, here.timeline, skip_numbers()) returning sequence into here.sequence;
+  return here.sequence;
+end $$;
+
+revoke execute on function skip_numbers(), notice_lineage() from public;
+select notice_lineage();

@@ -1,0 +1,28 @@
+import type pg from "pg";
+import { soon } from "./session.ts";
+
+/**
+ * Asked by each connection that is new, as none outlives a failover. Where Postgres is another one than the one seen last, it
+ * skips numbers that may have been given and lost.
+ *
+ * @returns what to tell a person then.
+ */
+export async function noticeLineage(client: pg.ClientBase): Promise<Error | undefined> {
+  try {
+    const { rows } = await client.query<{ sequence: string | null }>(
+      soon("select notice_lineage()::text as sequence"),
+    );
+    const sequence = rows[0]?.sequence;
+    return sequence ? new Error(replacedWords(sequence)) : undefined;
+  } catch (error) {
+    // before migrate, and of logins that only read
+    if (UNASKED.includes((error as { code?: string }).code ?? "")) return undefined;
+    throw error;
+  }
+}
+
+export function replacedWords(sequence: string): string {
+  return `Postgres was restored, failed over or upgraded; messages have a sequence above ${sequence} since. If commits may be lost, follow "When Postgres has lost its last commits" of docs/operations.md from step 3`;
+}
+
+const UNASKED = ["42883", "42501"];
