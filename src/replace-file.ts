@@ -1,5 +1,6 @@
+import { randomUUID } from "node:crypto";
 import { realpathSync, statSync } from "node:fs";
-import { chmod, chown, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, link, rename, rm, writeFile } from "node:fs/promises";
 import { ConfigError } from "./errors.ts";
 
 /**
@@ -32,12 +33,38 @@ export async function replaceFile(
   }
 }
 
+/**
+ * As `replaceFile`, where there is no file yet: of several at once one writes it.
+ *
+ * @returns false where there is one, which stays as it is.
+ * @throws {ConfigError} where it cannot be written.
+ */
+export async function writeNewFile(path: string, contents: string): Promise<boolean> {
+  const part = `${path}.${randomUUID()}.part`;
+  try {
+    await writeFile(part, contents, { flush: true });
+    await link(part, path).catch((error: NodeJS.ErrnoException) => {
+      if (!NO_LINKS.includes(error.code ?? "")) throw error;
+      // a crash may leave a part of it there
+      return writeFile(path, contents, { flag: "wx", flush: true });
+    });
+    return true;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw new ConfigError(`${path}: expected a file that can be written: ${whyNot(cause)}`, { cause });
+  } finally {
+    await rm(part, { force: true }).catch(() => {});
+  }
+}
+
 /** Why nothing can be written somewhere, in words where there are some. */
 export function whyNot(thrown: unknown): string {
   const { code = "", message } = thrown as NodeJS.ErrnoException;
   return WHY[code] ?? (code || message);
 }
 
+/** Of file systems that have no hard links, such as FAT. */
+const NO_LINKS = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"];
 const WHY: Readonly<Record<string, string>> = {
   EEXIST: "it is a file",
   ENOTDIR: "a part of it is a file",

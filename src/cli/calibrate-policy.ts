@@ -5,7 +5,7 @@ import { type Policy, parsePolicy } from "../decide/policy.ts";
 import { changesBetween, hasAliases, rewritePolicy } from "../decide/rewrite.ts";
 import { ConfigError } from "../errors.ts";
 import type { Model } from "../infer/model.ts";
-import { replaceFile } from "../replace-file.ts";
+import { replaceFile, writeNewFile } from "../replace-file.ts";
 import { UsageError } from "./command.ts";
 import { makeOutputFolder, tryOutputFolder } from "./output-folder.ts";
 
@@ -22,10 +22,14 @@ export function requirePlain(policyText: string): void {
   if (hasAliases(policyText)) throw notPlain();
 }
 
-/** Writes the text of `base` with the numbers of `policy` in it. */
+/**
+ * Writes the text of `base` with the numbers of `policy` in it.
+ *
+ * @param replaces in place of a file that is there; else that is refused, also where it came since `requireWritable`.
+ */
 export async function writePolicy(
   out: string,
-  force: boolean,
+  replaces: boolean,
   text: string,
   { base, policy, model, why }: { base: Policy; policy: Policy; model: Model; why: string },
 ): Promise<void> {
@@ -34,8 +38,8 @@ export async function writePolicy(
   const read = parsePolicy(yaml, model.categories, out);
   if (!isDeepStrictEqual(read, { ...policy, model: model.id })) throw notPlain();
   makeOutputFolder("--out", dirname(out));
-  if (!force && existsSync(out)) throw isThere(out);
-  await replaceFile(out, yaml);
+  if (replaces) await replaceFile(out, yaml);
+  else if (!(await writeNewFile(out, yaml))) throw isThere(out);
 }
 
 function isThere(out: string): UsageError {

@@ -104,7 +104,7 @@ Exit codes: 0 chosen, 1 no threshold does that, or the photos are too few to tel
     chosen.written = writes;
     if (writes) {
       const why = [aboutOf(chosen), ...tooFew].join("; ");
-      await writePolicy(out, force, policyText, { base, policy, model, why });
+      await writePolicy(out, force && told, policyText, { base, policy, model, why });
     }
     printResult(terminal, values.json, chosen, summaryOf(chosen, { out, told, writes }));
     return policy && told ? EXIT.done : EXIT.notAll;

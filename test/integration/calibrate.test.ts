@@ -93,6 +93,18 @@ test("holds back no more than it is told to, and refuses to write over a policy 
   expect(parse(readFileSync(out, "utf8")).human.review).toBe(outcome.after.policy.human.review);
 });
 
+test("of two that write the same new policy at once one does, and the other says that it is there", async ({
+  folder,
+}) => {
+  const { set, env } = await paintSet(folder);
+  const out = join(folder, "policy.yaml");
+  const asked = ["calibrate", "--model", "eyes-1", "--out", out, set];
+  const both = await Promise.all(["0.25", "0.26"].map((held) => ended([...asked, "--max-held", held], env)));
+  const [done, refused] = both.sort((a, b) => a.code - b.code);
+  expect([done!.code, refused!.code]).toEqual([0, 2]);
+  expect(refused!.err).toContain("is there; --force replaces it");
+});
+
 test("says that its figures are optimistic, what to expect instead, and writes nothing that too few photos chose unless forced", async ({
   folder,
 }) => {

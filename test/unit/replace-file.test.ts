@@ -10,7 +10,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { replaceFile } from "../../src/replace-file.ts";
+import { replaceFile, writeNewFile } from "../../src/replace-file.ts";
 
 test("a file that is replaced keeps its rights, and a link to it stays one", async () => {
   const folder = mkdtempSync(join(tmpdir(), "maitred-test-"));
@@ -25,4 +25,15 @@ test("a file that is replaced keeps its rights, and a link to it stays one", asy
     1,
   );
   expect(readdirSync(folder)).toHaveLength(2);
+});
+
+test("of several who write a new file at once one does, and no part is left", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "maitred-test-"));
+  const file = join(folder, "policy.yaml");
+  const wrote = await Promise.all(["0", "1", "2", "3"].map((text) => writeNewFile(file, text)));
+  expect(wrote.filter(Boolean)).toHaveLength(1);
+  expect(readFileSync(file, "utf8")).toBe(String(wrote.indexOf(true)));
+  expect(await writeNewFile(file, "newer")).toBe(false);
+  expect(readdirSync(folder)).toEqual(["policy.yaml"]);
+  await expect(writeNewFile(join(folder, "none", "a"), "")).rejects.toMatchObject({ code: "CONFIG_INVALID" });
 });
