@@ -64,8 +64,7 @@ begin
             'record_review', 'review_rule', 'audit_rank', 'photos_to_review', 'claim_reviews', 'photo_before', 'decide_reviews', 'undo_review',
             'open_appeal', 'photos_by_key', 'photo_id_at', 'name_person', 'start_session', 'end_session', 'feed_page', 'take_in',
             'bytes_of', 'hold_hidden', 'settles', 'commit_verdicts', 'copies_of', 'hold_copies', 'hold_copies_of', 'commit_decisions', 'take_back',
-            'commit_shown_or_hidden', 'undo_decision', 'standing_passes', 'look_at_upload', 'forget_other_bytes')
-            'commit_shown_or_hidden', 'undo_decision', 'standing_passes',
+            'commit_shown_or_hidden', 'undo_decision', 'standing_passes', 'look_at_upload', 'forget_other_bytes',
             'skip_numbers', 'notice_lineage')
       loop
         execute format('alter %s owner to maitred_migrator', thing);

@@ -65,10 +65,8 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): Prom
         each.status === "fulfilled" && anew.has(paths[index]!) === again ? [each.value] : [],
       );
       if (photos.length === 0) continue;
-      const { ids, queued, unclear } = await intake.take(photos, "live", { again });
-      decided += ids.length - queued.length - unclear.length;
+      deps.decided(decidedOf(await intake.take(photos, "live", { again })));
     }
-    deps.decided(decidedOf(await intake.take(photos, "live")));
     const missing = paths.filter((_, index) => found[index]!.status === "rejected");
     const keys = missing.map((path) => relative(folder, path).split(sep).join("/"));
     withdrew(folder, await intake.withdraw(folder, await goneKeys(folder, keys)));

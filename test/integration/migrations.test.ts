@@ -286,8 +286,8 @@ describe("migrations", () => {
         "0035_named_sources",
         "0036_few_rows",
         "0037_same_picture",
-        "0039_same_etag",
         "0038_lineage",
+        "0039_same_etag",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);

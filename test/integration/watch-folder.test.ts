@@ -68,7 +68,11 @@ test("what is shown is looked at where a file of the same size and time took its
       queued.push(...photos.map(({ key }) => key));
       return add(lane, photos);
     };
-    await watchFolder(folder, { intake, log: createLog("silent"), withdrew: () => {} }, scope);
+    await watchFolder(
+      folder,
+      { intake, log: createLog("silent"), withdrew: () => {}, decided: () => {} },
+      scope,
+    );
     return scope;
   };
   const replace = (text: string): void => {
