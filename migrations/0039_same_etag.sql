@@ -1,37 +1,54 @@
 -- Up Migration
 
 -- An etag is the MD5 of what was uploaded, and two photos can be made that share it. A worker looks at what lies there where a later upload has the
--- etag that is shown already: one of a later order, or one that is told of after the verdict.
+-- etag of what was judged already: one of a later order, or one that is told of after the verdict. Also where the photo is not shown, as a
+-- moderator may show what they see there.
 create function look_at_upload() returns trigger language plpgsql as $$
-declare shown bigint[];
+declare judged bigint[];
 begin
-  select array_agg(p.id) into shown from photos p
-  where (p.store, p.bucket, p.key) = (new.store, new.bucket, new.key) and p.superseded_at is null and p.version like 'etag:%' and p.state = 'shown'
+  select array_agg(p.id) into judged from photos p
+  where (p.store, p.bucket, p.key) = (new.store, new.bucket, new.key) and p.superseded_at is null and p.version like 'etag:%'
+    and p.state in ('shown', 'hidden', 'review')
     -- a first event mostly is of the upload that something else had told of
     and ((old.latest is not null and new.latest is distinct from old.latest) or new.told > p.decided_at);
-  update photos p set lane = 'live' where p.id = any (shown) and p.lane <> 'live';
-  insert into unqueued (photo_id) select unnest(shown) on conflict do nothing;
+  update photos p set lane = 'live' where p.id = any (judged) and p.lane <> 'live';
+  insert into unqueued (photo_id) select unnest(judged) on conflict do nothing;
   return null;
 end $$;
 create trigger object_order_look after update of latest, told on object_order for each row
   when (new.version = '' and not new.removed and (new.latest is distinct from old.latest or new.told is distinct from old.told))
   execute function look_at_upload();
 
--- Of photos that are shown, and known by their etag or by size and time of their file, those are pending from here on of which these items would not
--- show other bytes than were judged before, so that what they say counts, also where a moderator had shown the others. What would be
--- shown changes nothing: of two photos that share these the one counts that is not to be shown. Nothing is known of bytes without a
--- digest. Its caller has locked the photos.
+-- What these items say of other bytes than were judged before, of photos that are known by their etag or by size and time of their file, so that
+-- of two photos that share these the one counts that is not to be shown:
+--   - what is shown, and would not be with these bytes, is pending from here on, also where a moderator had shown the others;
+--   - what is not shown stays so, and history says of which bytes it is now: bytes_of is what a moderator sees who shows it.
+-- Nothing is known of bytes without a digest. Its caller has locked the photos.
 create function forget_other_bytes(p_items jsonb) returns void language plpgsql as $$
 declare ids bigint[];
 begin
-  select array_agg(p.id) into ids
-  from jsonb_to_recordset(p_items) as i (
-    id bigint, verdict text, digest bytea, "copyOf" bytea, rendition boolean, stored boolean, fed boolean, backfill bigint)
-  join photos p on p.id = i.id
-  where i.verdict in ('hidden', 'review') and i.fed is not true and i.backfill is null and i.stored is not true and i.rendition is not true
-    and (p.version like 'etag:%' or p.store = 'folder') and p.state = 'shown' and bytes_of(p.id) <> coalesce(i.digest, i."copyOf")
-    -- the digest of a rendition says nothing of the photo
-    and exists (select from verdicts v where v.photo_id = p.id and v.scores is not null and v.rendition is not true and v.batch is not null);
+  with other as materialized (
+    select i.*, coalesce(i.digest, i."copyOf") as bytes, p.state, p.decided_by, p.policy as decided_policy
+    from jsonb_to_recordset(p_items) as i (
+      id bigint, verdict text, category text, human real, scores jsonb, by text, policy text, batch text, digest bytea, "copyOf" bytea,
+      rendition boolean, stored boolean, fed boolean, backfill bigint)
+    join photos p on p.id = i.id
+    where i.fed is not true and i.backfill is null and i.stored is not true and i.rendition is not true
+      and (p.version like 'etag:%' or p.store = 'folder') and p.state in ('shown', 'hidden', 'review')
+      and bytes_of(p.id) <> coalesce(i.digest, i."copyOf")
+      -- the digest of a rendition says nothing of the photo
+      and exists (select from verdicts v where v.photo_id = p.id and v.scores is not null and v.rendition is not true and v.batch is not null)
+  ), noted as (
+    insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, batch, digest)
+    select distinct on (o.id) o.id, o.state, 'uploaded-again', 'other bytes took the place of those that were judged, and it stays as it is',
+      o.category, o.human, o.scores, o.by, o.policy, o.batch, o.bytes
+    from other o
+    where o.state <> 'shown' and o.verdict <> 'failed'
+      -- of others commit_verdicts writes what was said
+      and (o.decided_by like 'moderator:%' or (o.decided_by, o.decided_policy) = (o.by, o.policy))
+    order by o.id
+  )
+  select array_agg(o.id) into ids from other o where o.state = 'shown' and o.verdict in ('hidden', 'review');
   if ids is null then
     return;
   end if;

@@ -32,7 +32,7 @@ usage: maitred up [--json] [--verbose] [FOLDER...]
 Starts Postgres (embedded, below MAITRED_HOME, unless DATABASE_URL names one), keeps the queue in it (unless
 MAITRED_QUEUE_URL names Redis), migrates, judges the photos in the folders, and stays to judge what is dropped into
 them. Names that begin with a dot are left out, and links are followed to files of the folders given, but not to folders.
-What is decided already is left alone, unless it is shown and its file was touched since. A photo whose file was
+What is decided already is left alone, unless its file was touched since. A photo whose file was
 deleted, also while nothing ran, is withdrawn: it is shown no longer. Of a folder that is empty or not mounted none
 is, and the log says so. A file that was renamed is another photo, which nobody has decided yet; where a moderator hid the same bytes it waits for one. Ctrl-C drains and ends.
 

@@ -12,7 +12,7 @@ interface IngestDeps extends Omit<QueueDeps, "unqueued"> {
     lane: Lane,
     looked: string | undefined,
   ): Promise<(PhotoJob & { state: string })[]>;
-  /** Ids of those that are shown, and may have other bytes by now under the same version. */
+  /** Ids of those that may have other bytes by now under the same version. */
   doubtful?(photos: readonly PhotoJob[]): Promise<Set<string>>;
 }
 
@@ -50,7 +50,7 @@ export async function ingestPhotos(
     looked,
   );
   const unclear = registered.filter(({ state }) => state === "withdrawn");
-  const doubtful = await deps.doubtful?.(registered.filter(({ state }) => state === "shown"));
+  const doubtful = await deps.doubtful?.(registered.filter(({ state }) => state !== "withdrawn"));
   const wanted = registered.filter(
     ({ id, state }) =>
       state === "pending" || state === "failed" || (again && state !== "withdrawn") || doubtful?.has(id),

@@ -25,7 +25,7 @@ async function shown(db: Database, ...how: Parameters<typeof event>): Promise<st
 const lookedAt = async (db: Database): Promise<object[]> =>
   rows(db, "select photo_id, lane from unqueued u join photos p on p.id = u.photo_id");
 
-describe("a worker looks at what is shown", () => {
+describe("a worker looks at what was judged", () => {
   test("where a later upload says the etag that it is known by", async ({ db }) => {
     const photoId = await shown(db);
     await rows(db, "update photos set lane = 'backfill'");
@@ -79,9 +79,10 @@ describe("of two photos that share an etag", () => {
     expect(await publicVersions(db)).toEqual([]);
     await recordOutcomes(db.pool, [seen(photoId, "shown", HARMLESS)]);
     expect(await publicVersions(db)).toEqual([]);
-    expect(await rows(db, "select verdict from verdicts order by id")).toEqual([
-      { verdict: "shown" },
-      { verdict: "hidden" },
+    expect(await rows(db, "select verdict, rule from verdicts order by id")).toEqual([
+      { verdict: "shown", rule: "clear" },
+      { verdict: "hidden", rule: "clear" },
+      { verdict: "hidden", rule: "uploaded-again" },
     ]);
   });
 
@@ -119,6 +120,25 @@ describe("of two photos that share an etag", () => {
       { state: "shown", decided_by: "moderator:ann" },
     ]);
   });
+
+  test.for(["a model", "a moderator"])(
+    "the first that %s hid is looked at again, once a moderator saw and showed the second in its place",
+    async (who, { db }) => {
+      const photoId = await shown(db);
+      await recordOutcomes(db.pool, [seen(photoId, "hidden", OTHER)]);
+      if (who === "a moderator") await decide(db, photoId, { verdict: "hidden", human: true });
+      await record(db, event({ order: "11" }));
+      expect(await lookedAt(db)).toHaveLength(1);
+      for (const _ of "again") await recordOutcomes(db.pool, [seen(photoId, "shown", HARMLESS)]);
+      expect(await publicVersions(db)).toEqual([]);
+      expect(await rows(db, "select rule from verdicts where rule = 'uploaded-again'")).toHaveLength(1);
+      await decide(db, photoId, { verdict: "shown", human: false, asOf: await loadedNow(db) });
+      expect(await publicVersions(db)).toEqual(["etag:1"]);
+      await record(db, event({ order: "12" }));
+      await recordOutcomes(db.pool, [seen(photoId, "hidden", OTHER)]);
+      expect(await publicVersions(db)).toEqual([]);
+    },
+  );
 
   test("a moderator who has seen the first shows neither, until they see what is there now", async ({
     db,

@@ -51,7 +51,7 @@ test("what comes after a folder is listed and before it is watched is taken in, 
   }
 });
 
-test("what is shown is looked at where a file of the same size and time took its place, also while nothing ran", async ({
+test("what was decided is looked at where a file of the same size and time took its place, also while nothing ran", async ({
   configFor,
   db,
   folder,
@@ -89,6 +89,7 @@ test("what is shown is looked at where a file of the same size and time took its
     replace("two");
     await expect.poll(() => queued, { timeout: 10_000 }).toEqual(["a.jpg", "a.jpg"]);
     await scope.close();
+    await recordOutcomes(db.pool, [judged(id, "hidden", "model:m-1b")]);
     replace("six");
     scope = await watched();
     await expect.poll(() => queued, { timeout: 10_000 }).toHaveLength(3);
