@@ -1,5 +1,5 @@
 import type pg from "pg";
-import { soon } from "./session.ts";
+import { askFirst } from "./session.ts";
 
 /**
  * Asked by each connection that is new, as none outlives a failover. Where Postgres is another one than the one seen last, it
@@ -9,8 +9,9 @@ import { soon } from "./session.ts";
  */
 export async function noticeLineage(client: pg.ClientBase): Promise<Error | undefined> {
   try {
-    const { rows } = await client.query<{ sequence: string | null }>(
-      soon("select notice_lineage()::text as sequence"),
+    const { rows } = await askFirst<{ sequence: string | null }>(
+      client,
+      "select notice_lineage()::text as sequence",
     );
     const sequence = rows[0]?.sequence;
     return sequence ? new Error(replacedWords(sequence)) : undefined;

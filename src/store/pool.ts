@@ -2,7 +2,7 @@ import pg from "pg";
 import { ConfigError } from "../errors.ts";
 import { noticeLineage } from "./lineage.ts";
 import { toUpstreamError } from "./outage.ts";
-import { isPooled, openClient, requireSession, SESSION, soon } from "./session.ts";
+import { askFirst, isPooled, openClient, requireSession, SESSION } from "./session.ts";
 
 export type Pool = pg.Pool;
 
@@ -23,6 +23,7 @@ export function connect(url: string, onError: (error: Error) => void, max = 8): 
   const pool = new pg.Pool({
     connectionString: url,
     max,
+    Client: EndedClient,
     connectionTimeoutMillis: 10_000,
     // a server that is gone without a word cannot end a statement
     query_timeout: 65_000,
@@ -32,7 +33,7 @@ export function connect(url: string, onError: (error: Error) => void, max = 8): 
       if (!own && (await isPooled(client))) await requireSession(url);
       own = true;
       // PgBouncer refuses them as parameters of the connection, or drops them without a word
-      await client.query(soon(`${SESSION}; set statement_timeout = ${STATEMENT_MS}`));
+      await askFirst(client, `${SESSION}; set statement_timeout = ${STATEMENT_MS}`);
       const replaced = await noticeLineage(client);
       if (replaced) onError(replaced);
     },
@@ -42,6 +43,20 @@ export function connect(url: string, onError: (error: Error) => void, max = 8): 
   });
   pool.on("error", onError);
   return pool;
+}
+
+/** What could not sign in, as for want of a password, pg-pool forgets and leaves open: each try would take a connection for a minute. */
+class EndedClient extends pg.Client {
+  override connect(): Promise<pg.Client>;
+  override connect(callback: (error: Error) => void): void;
+  // biome-ignore lint/suspicious/noConfusingVoidType: as node-postgres has it
+  override connect(callback?: (error: Error) => void): Promise<pg.Client> | void {
+    if (!callback) return super.connect();
+    super.connect((error: Error) => {
+      if (error) void this.end().catch(() => {});
+      callback(error);
+    });
+  }
 }
 
 /**

@@ -18,10 +18,19 @@ export async function isPooled(client: pg.ClientBase): Promise<boolean> {
   return (await sessionOf(client)) !== processID;
 }
 
-/** A statement of a connection that is new: a pooler that is full takes it, and lets it wait. */
-export function soon(text: string): pg.QueryConfig {
+/**
+ * Runs a statement of a connection that is new.
+ *
+ * @throws where nothing answers soon: a pooler that is full takes the statement, and lets it wait.
+ */
+export async function askFirst<Row extends pg.QueryResultRow>(
+  client: pg.ClientBase,
+  text: string,
+): Promise<pg.QueryResult<Row>> {
   const limited = { text, query_timeout: CONNECT_MS };
-  return limited;
+  return client.query<Row>(limited).catch((cause: Error) => {
+    throw cause.message === "Query read timeout" ? new Error(UNANSWERED, { cause }) : cause;
+  });
 }
 
 /**
@@ -63,12 +72,13 @@ function client(connectionString: string): pg.Client {
 }
 
 async function sessionOf(session: pg.ClientBase): Promise<number> {
-  const { rows } = await session.query<{ pid: number }>(soon("select pg_backend_pid() as pid"));
+  const { rows } = await askFirst<{ pid: number }>(session, "select pg_backend_pid() as pid");
   return rows[0]!.pid;
 }
 
 const ROUNDS = 3;
 const CONNECT_MS = 10_000;
+const UNANSWERED = `a connection was made, and its first statement not answered within ${CONNECT_MS / 1_000} s: if a pooler is asked, all its sessions are taken: raise its default_pool_size, and max_connections of Postgres where that is less, or run fewer processes`;
 
 /**
  * A role and a schema of the same name would otherwise hide the tables. Nothing is compiled: what looks up a few rows by their keys seems to

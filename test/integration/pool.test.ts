@@ -56,6 +56,32 @@ describe("a pool", () => {
     }
   });
 
+  test("leaves no connection open that could not sign in", async ({ db }) => {
+    const { hostname, port } = new URL(db.url);
+    const open = new Set<unknown>();
+    const proxy = createServer((near) => {
+      const far = dial(Number(port), hostname);
+      open.add(near);
+      near.pipe(far).pipe(near);
+      near.on("error", () => {}).on("close", () => open.delete(near));
+      far.on("error", () => {});
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+    const without = new URL(db.url);
+    without.password = "";
+    without.host = `127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    const pool = connect(without.href, () => {});
+    for (let tries = 0; tries < 3; tries++)
+      await expect(query(pool, { text: "select" })).rejects.toMatchObject({
+        code: "DATABASE_UNAVAILABLE",
+        message: expect.stringContaining("password must be a string"),
+      });
+    // Postgres would end them after a minute
+    await expect.poll(() => open.size, { timeout: 5_000 }).toBe(0);
+    await pool.end();
+    proxy.close();
+  });
+
   test("takes a socket whose file is not there for an outage, as while Postgres starts anew", async ({
     folder,
   }) => {

@@ -70,6 +70,37 @@ describe("behind PgBouncer", () => {
   );
 
   withPgBouncer(
+    "a pooler all of whose sessions are taken is named, with what to do",
+    async ({ db, folder }) => {
+      const pooler = await pool(folder, db.url, "session", "default_pool_size = 1");
+      const other = new pg.Client({ connectionString: pooler.url });
+      await other.connect();
+      await other.query("select 1");
+      const postgres = connect(pooler.url, () => {}, 1);
+      try {
+        await expect(query(postgres, { text: "select 1" })).rejects.toMatchObject({
+          code: "DATABASE_UNAVAILABLE",
+          message: expect.stringMatching(
+            /within 10 s.*all its sessions are taken: raise its default_pool_size/,
+          ),
+        });
+        const { code, err } = await ended(["migrate"], {
+          DATABASE_URL: pooler.url,
+          MAITRED_QUEUE_URL: db.url,
+        });
+        expect({ code, err }).toEqual({
+          code: 3,
+          err: expect.stringContaining("all its sessions are taken"),
+        });
+      } finally {
+        await postgres.end();
+        await other.end();
+        await pooler.close();
+      }
+    },
+  );
+
+  withPgBouncer(
     "sessions that are lent for one transaction are refused, and no lock is left in one",
     async ({ db, folder }) => {
       const pooler = await pool(folder, db.url, "transaction");
