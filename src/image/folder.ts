@@ -1,4 +1,5 @@
-import { lstat, opendir, readFile, realpath, stat } from "node:fs/promises";
+import { constants } from "node:fs";
+import { lstat, open, opendir, realpath, stat } from "node:fs/promises";
 import { delimiter, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { isExhausted, PhotoError, UpstreamError } from "../errors.ts";
 import type { PhotoRef } from "../photo.ts";
@@ -16,13 +17,15 @@ export function createFolderFetch(allowed: readonly string[]): FetchPhoto {
     try {
       const path = await realpath(join(photo.bucket, ...photo.key.split("/")));
       roots ??= await Promise.all(allowed.map((folder) => realpath(folder).catch(() => resolve(folder))));
-      if (!roots.some((root) => isInside(root, path))) {
-        throw new PhotoError(
-          "ACCESS_DENIED",
-          `${path} lies outside of the folders that may be read: name its folder in MAITRED_FOLDERS, or give it to maitred up too`,
-        );
-      }
-      return { bytes: await read(path, photo.version, limits.maxBytes), known: {} };
+      const checkInside = (path: string): void => {
+        if (!roots!.some((root) => isInside(root, path)))
+          throw new PhotoError(
+            "ACCESS_DENIED",
+            `${path} lies outside of the folders that may be read: name its folder in MAITRED_FOLDERS, or give it to maitred up too`,
+          );
+      };
+      checkInside(path);
+      return { bytes: await read(path, photo.version, limits.maxBytes, checkInside), known: {} };
     } catch (thrown) {
       const error = named(photo.key, thrown);
       if (error instanceof PhotoError && error.code === "GONE" && (await isAway(photo.bucket)))
@@ -146,14 +149,28 @@ function versionOf(mtimeMs: number, size: number): string {
   return `${Math.round(mtimeMs)}-${size}`;
 }
 
-async function read(path: string, version: string, maxBytes: number): Promise<Uint8Array> {
-  const { mtimeMs, size, isFile, isFolder } = await facts(path);
+/** @param opened given the path of what was opened, as whoever writes there may have put a link into its place since it was looked at. */
+async function read(
+  path: string,
+  version: string,
+  maxBytes: number,
+  opened?: (path: string) => void,
+): Promise<Uint8Array> {
+  const { isFile, isFolder } = await facts(path);
   if (isFolder) throw unreadable(path);
   if (!isFile) throw new PhotoError("UNSUPPORTED_FORMAT", `${path}: expected a regular file`);
-  if (version !== "" && version !== versionOf(mtimeMs, size))
-    throw new PhotoError("GONE", `${path}: it was replaced`);
-  if (size > maxBytes) throw tooLarge(size, maxBytes);
-  return readFile(path);
+  // a pipe that took its place is not waited for
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    opened?.(await realpath(`/proc/self/fd/${file.fd}`).catch(() => realpath(path)));
+    const { mtimeMs, size } = await file.stat();
+    if (version !== "" && version !== versionOf(mtimeMs, size))
+      throw new PhotoError("GONE", `${path}: it was replaced`);
+    if (size > maxBytes) throw tooLarge(size, maxBytes);
+    return await file.readFile();
+  } finally {
+    await file.close();
+  }
 }
 
 function unreadable(path: string): PhotoError {
