@@ -165,9 +165,12 @@ test("what runs with the rights of its owner, workers may call where they need i
     `select p.oid::regprocedure::text as name, coalesce(r.rolname, 'public') as caller
       from pg_proc p cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
       left join pg_roles r on r.oid = a.grantee
-      where p.prosecdef and p.pronamespace = 'public'::regnamespace and a.grantee <> p.proowner`,
+      where p.prosecdef and p.pronamespace = 'public'::regnamespace and a.grantee <> p.proowner order by 1`,
   );
-  expect(callers).toEqual([{ name: "fold_rollups(integer)", caller: "maitred_worker" }]);
+  expect(callers).toEqual([
+    { name: "fold_rollups(integer)", caller: "maitred_worker" },
+    { name: "notice_lineage()", caller: "maitred_worker" },
+  ]);
   // the database is dropped before a connection that is being ended has heard of it
   const as = (role: string) =>
     new pg.Pool({ connectionString: db.url, options: `-c role=${role}` }).on("error", () => {});
