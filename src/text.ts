@@ -18,10 +18,11 @@ export function storable(text: string, maxBytes: number): string {
 
 /** Whether a person can be called so: one that only looks like another's would be taken for theirs in history. */
 export function isName(text: string): boolean {
-  return text === text.trim() && text !== "" && text.length <= LONGEST_NAME && !UNSEEN.test(text);
+  return text === text.trim().normalize() && text !== "" && text.length <= LONGEST_NAME && !UNSEEN.test(text);
 }
 
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]|[^\S ]/u;
+/** The blank of Braille among it; and pages draw two blanks as one. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|[^\S ]| {2}/u;
 /** Characters. An index in Postgres could not hold some kilobytes. */
 export const LONGEST_NAME = 200;
 

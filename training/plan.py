@@ -74,7 +74,7 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
         made = work / "rendered"
         render = Step("render", [*python, "menus.py", str(made), "--menus", half, "--documents", half, "--seed", str(args.seed), "--photos",
                                  str(photos)], made, {"photos": known, "count": args.rendered, "seed": args.seed, "code": code_digest(
-                                     "menus.py", "copies.py", "data.py", "cards.py", "documents.py", "receipts.py", "page.py", "scene.py", "fonts.py", "words.txt")} | corrections,
+                                     "menus.py", "copies.py", "data.py", "cards.py", "documents.py", "receipts.py", "screens.py", "page.py", "scene.py", "fonts.py", "words.txt")} | corrections,
                       args.rendered / RENDER / 60)
         renders = [[render]]
         features("features-rendered", made, 3 * args.rendered, [render], args.rendered * (3 / DRAW + 1 / PLAIN) / 60)
@@ -140,7 +140,7 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
     folds, final = each("fold", args.samples, args.trunk), whole("final", args.samples, args.trunk)
     exported = work / "export" / args.out.name
     export = Step("export", [*python, "export.py", str(final.makes), str(exported), "--folds", *(str(step.makes) for step in folds)], exported,
-                  {"name": args.out.name, "code": code_digest("export.py", "looks.py", "rounds.py", "graph.py", "beside.py", "calibrate.py", "card.py", "measure.py", "data.py", "sources.py", "augment.py", "net.py")},
+                  {"name": args.out.name, "code": code_digest("export.py", "trained.py", "looks.py", "rounds.py", "graph.py", "beside.py", "calibrate.py", "card.py", "measure.py", "data.py", "sources.py", "augment.py", "net.py")},
                   1 + 4 * args.folds / 3 * scale, [final, *folds], env=allocator)
     ends = [[export]]
     if shutil.which("node") and (ROOT / "node_modules").is_dir():

@@ -127,8 +127,9 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): Prom
   );
   watcher.on("add", touch).on("change", touch).on("unlink", touch);
   // chokidar tells of no file that has another's time; of what it tells itself within that time nothing is to be done
-  watcher.on("raw", (_event, _name, details) => {
-    const { watchedPath: path } = details as { watchedPath: string };
+  watcher.on("raw", (_event, name, details) => {
+    // where it polls, the name is the path
+    const path = (details as { watchedPath?: string }).watchedPath ?? name;
     if (path === folder || !listed) return;
     clearTimeout(stirred.get(path));
     stirred.set(

@@ -104,7 +104,14 @@ test("whoever signs in anew at the provider leaves the session that they had", a
   expect(await held()).toEqual([{ holds: false }, { holds: true }]);
 });
 
-test.for(["ann@example.com\u200b", "\u202eann@example.com", "ann@example.com ", "a".repeat(201)])(
+test.for([
+  "ann@example.com\u200b",
+  "\u202eann@example.com",
+  "ann@example.com ",
+  "ann  lee",
+  "rene\u0301",
+  "a".repeat(201),
+])(
   "who has a name that only looks like another's, or none that can be read, is called by their subject (%j)",
   async (email, { openBoth }) => {
     const { desk, host } = await openBoth({ email, groups: ["mods"] });
