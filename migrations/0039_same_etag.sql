@@ -19,36 +19,78 @@ create trigger object_order_look after update of latest, told on object_order fo
   when (new.version = '' and not new.removed and (new.latest is distinct from old.latest or new.told is distinct from old.told))
   execute function look_at_upload();
 
+-- As in 0023_bytes_of_reviews.sql, of the verdicts up to p_as_of.
+drop function bytes_of(bigint);
+create function bytes_of(p_photo_id bigint, p_as_of bigint default 9223372036854775807) returns bytea stable language sql as $$
+  select d.digest
+  from photos p join verdicts v on v.photo_id = p.id
+  cross join lateral (
+    select coalesce(v.digest, (
+      select o.digest from verdicts o
+      where v.batch like 'same-%' and o.photo_id = substr(v.batch, 6)::bigint and o.digest is not null
+        and o.decided_by = v.decided_by and (o.scores, o.human) is not distinct from (v.scores, v.human)
+      order by o.id desc limit 1)) as digest
+  ) d
+  where p.id = p_photo_id and v.id <= p_as_of and v.decided_by like 'model:%' and v.scores is not null
+    -- nobody read the photo for what was decided from stored scores, or brought back
+    and v.batch is not null and v.batch not like 'policy-%' and v.batch not like 'rollback-%'
+    and (d.digest is not null or p.version = '')
+    and (p.version <> '' or p.revived_at is null or v.decided_at >= p.revived_at)
+  order by p.version <> '' and v.rendition is true, v.id desc limit 1
+$$;
+
 -- What these items say of other bytes than were judged before, of photos that are known by their etag or by size and time of their file, so that
 -- of two photos that share these the one counts that is not to be shown:
 --   - what is shown, and would not be with these bytes, is pending from here on, also where a moderator had shown the others;
---   - what is not shown stays so, and history says of which bytes it is now: bytes_of is what a moderator sees who shows it.
--- Nothing is known of bytes without a digest. Its caller has locked the photos.
+--   - of the rest history says which bytes it is of now: bytes_of is what a moderator sees who shows or hides it.
+-- Nothing is known of bytes without a digest, as failures have none. But what a model could read and a moderator showed, and what is refused now
+-- that an upload or a touched file had it looked at, are taken for two photos; not where a backfill had, as a decoder may refuse more than the one
+-- before. Its caller has locked the photos. Each is looked up by itself, whatever the planner knows of the tables.
 create function forget_other_bytes(p_items jsonb) returns void language plpgsql as $$
 declare ids bigint[];
 begin
   with other as materialized (
     select i.*, coalesce(i.digest, i."copyOf") as bytes, p.state, p.decided_by, p.policy as decided_policy
-    from jsonb_to_recordset(p_items) as i (
-      id bigint, verdict text, category text, human real, scores jsonb, by text, policy text, batch text, digest bytea, "copyOf" bytea,
-      rendition boolean, stored boolean, fed boolean, backfill bigint)
-    join photos p on p.id = i.id
-    where i.fed is not true and i.backfill is null and i.stored is not true and i.rendition is not true
+    from (
+      -- of one that is there twice, the one that counts
+      select distinct on (r.id) r.* from jsonb_to_recordset(p_items) as r (
+        id bigint, verdict text, category text, human real, scores jsonb, by text, policy text, batch text, digest bytea, "copyOf" bytea,
+        rendition boolean, stored boolean, fed boolean, backfill bigint, failure text, transient boolean)
+      order by r.id, r.fed is true, r.rendition is true) i
+    cross join lateral (select * from photos where id = i.id offset 0) p
+    where i.stored is not true and i.rendition is not true
       and (p.version like 'etag:%' or p.store = 'folder') and p.state in ('shown', 'hidden', 'review')
-      and bytes_of(p.id) <> coalesce(i.digest, i."copyOf")
-      -- the digest of a rendition says nothing of the photo
-      and exists (select from verdicts v where v.photo_id = p.id and v.scores is not null and v.rendition is not true and v.batch is not null)
+      and case when i.verdict = 'failed' then
+        p.state = 'shown' and p.decided_by like 'moderator:%' and i.fed is not true and i.backfill is null
+        and not i.transient and i.failure <> 'GONE'
+        -- what a moderator showed although it had failed stays
+        and (select v.scores is not null and v.rendition is not true from verdicts v
+          where v.photo_id = p.id and v.decided_by like 'model:%' order by v.id desc limit 1)
+      else
+        -- what is only proposed changes nothing, nor what commit_verdicts leaves to a later try of its run: see record_verdicts
+        case
+          when i.backfill is not null then not (select b.propose from backfills b where b.id = i.backfill)
+          when i.fed then exists (
+            select from backfill_photos w join backfills b on b.id = w.backfill_id
+            where w.photo_id = p.id and not b.propose and (settles(i.by, b.model) or b.state = 'cancelled') offset 0)
+          else true end
+        and bytes_of(p.id) <> coalesce(i.digest, i."copyOf")
+        -- the digest of a rendition says nothing of the photo
+        and exists (
+          select from verdicts v
+          where v.photo_id = p.id and v.scores is not null and v.rendition is not true and v.batch is not null offset 0)
+      end
   ), noted as (
     insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, batch, digest)
-    select distinct on (o.id) o.id, o.state, 'uploaded-again', 'other bytes took the place of those that were judged, and it stays as it is',
+    select o.id, o.state, 'uploaded-again', 'other bytes took the place of those that were judged, and it stays as it is',
       o.category, o.human, o.scores, o.by, o.policy, o.batch, o.bytes
     from other o
-    where o.state <> 'shown' and o.verdict <> 'failed'
+    where (o.state <> 'shown' or o.verdict = 'shown')
       -- of others commit_verdicts writes what was said
       and (o.decided_by like 'moderator:%' or (o.decided_by, o.decided_policy) = (o.by, o.policy))
     order by o.id
   )
-  select array_agg(o.id) into ids from other o where o.state = 'shown' and o.verdict in ('hidden', 'review');
+  select array_agg(o.id) into ids from other o where o.state = 'shown' and o.verdict <> 'shown';
   if ids is null then
     return;
   end if;
@@ -108,11 +150,13 @@ begin
   select * into known from review_passes s where s.id = (item ->> 'id')::uuid;
   if item ->> 'verdict' = 'shown' and exists (
     select from photos p
-    cross join lateral (
-      select v.digest from verdicts v
-      where v.photo_id = p.id and v.id <= (item ->> 'asOf')::bigint and v.digest is not null and v.rendition is not true
-      order by v.id desc limit 1) before
-    where p.id = photo and (p.version like 'etag:%' or p.store = 'folder') and bytes_of(p.id) <> before.digest
+    where p.id = photo and (p.version like 'etag:%' or p.store = 'folder')
+      and bytes_of(p.id) <> bytes_of(p.id, (item ->> 'asOf')::bigint)
+      -- the digest of a rendition says nothing of the photo
+      and exists (
+        select from verdicts v
+        where v.photo_id = p.id and v.id <= (item ->> 'asOf')::bigint and v.scores is not null and v.rendition is not true
+          and v.batch is not null offset 0)
   ) and not exists (select from review_decisions d where d.id = (item ->> 'id')::uuid) then
     select (item ->> 'id')::uuid, photo, 'withdrawn', null, p.state, (select max(v.id) from verdicts v where v.photo_id = photo)
     into id, photo_id, outcome, other, state, as_of from photos p where p.id = photo;

@@ -5,7 +5,7 @@ import { decideReviews } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
 import { event, one, publicVersions, record, removed, told } from "../recorded.ts";
-import { decide, decision, judged, loadedNow, ofAll } from "../verdicts.ts";
+import { decide, decision, failed, judged, loadedNow, ofAll } from "../verdicts.ts";
 
 const [HARMLESS, OTHER] = ["aa".repeat(32), "bb".repeat(32)];
 
@@ -13,6 +13,12 @@ const [HARMLESS, OTHER] = ["aa".repeat(32), "bb".repeat(32)];
 const seen = (photoId: string, verdict: "shown" | "hidden", digest: string) => {
   const { result, ...rest } = judged(photoId, verdict);
   return { ...rest, result: { ...result, digest } };
+};
+
+/** The same, where another photo's scores spared the model. */
+const copied = (photoId: string, verdict: "shown" | "hidden", of: string, digest: string) => {
+  const { digest: _, ...result } = seen(photoId, verdict, digest).result;
+  return { ...judged(photoId, verdict), batch: `same-${of}`, result: { ...result, copyOf: digest } };
 };
 
 /** A photo that is shown, and that no worker is to look at. */
@@ -97,9 +103,7 @@ describe("of two photos that share an etag", () => {
   }) => {
     const photoId = await shown(db);
     const decision = await decide(db, photoId, { verdict: "shown", category: "menu", human: false });
-    const { digest: _, ...result } = seen(photoId, "hidden", OTHER).result;
-    const copied = { ...judged(photoId, "hidden"), result: { ...result, copyOf: OTHER } };
-    await recordOutcomes(db.pool, [copied]);
+    await recordOutcomes(db.pool, [copied(photoId, "hidden", "0", OTHER)]);
     expect(await rows(db, "select state, decided_by from photos")).toEqual([
       { state: "hidden", decided_by: "model:m-1" },
     ]);
@@ -114,8 +118,8 @@ describe("of two photos that share an etag", () => {
   }) => {
     const photoId = await shown(db);
     await decide(db, photoId, { verdict: "shown", human: false });
-    await recordOutcomes(db.pool, [seen(photoId, "shown", OTHER)]);
     await recordOutcomes(db.pool, [seen(photoId, "hidden", HARMLESS)]);
+    await recordOutcomes(db.pool, [seen(photoId, "shown", OTHER)]);
     expect(await rows(db, "select state, decided_by from photos")).toEqual([
       { state: "shown", decided_by: "moderator:ann" },
     ]);
@@ -154,6 +158,73 @@ describe("of two photos that share an etag", () => {
     const now = { verdict: "shown", human: false, asOf: await loadedNow(db) } as const;
     await decide(db, photoId, now);
     expect(await publicVersions(db)).toEqual(["etag:1"]);
+  });
+
+  test("a moderator who has seen the first shows neither also where its bytes were known", async ({ db }) => {
+    const elsewhere = await shown(db, { key: "elsewhere" });
+    const { photoId } = await one(db, event());
+    await recordOutcomes(db.pool, [copied(photoId!, "hidden", elsewhere, HARMLESS)]);
+    const asOf = await loadedNow(db);
+    await recordOutcomes(db.pool, [seen(photoId!, "hidden", OTHER)]);
+    const late = decision(photoId!, { verdict: "shown", human: false, asOf });
+    expect(await decideReviews(db.pool, "ann", [late])).toMatchObject([{ outcome: "withdrawn" }]);
+    expect(await rows(db, "select state from photos where id = $1", photoId)).toEqual([{ state: "hidden" }]);
+  });
+
+  test("a moderator shows the second, the bytes of which were known", async ({ db }) => {
+    const elsewhere = await one(db, event({ key: "elsewhere" }));
+    await recordOutcomes(db.pool, [seen(elsewhere.photoId!, "hidden", OTHER)]);
+    const photoId = await shown(db);
+    await recordOutcomes(db.pool, [
+      { ...copied(photoId, "hidden", elsewhere.photoId!, OTHER), policy: "p2" },
+    ]);
+    expect(await publicVersions(db)).toEqual([]);
+    await decide(db, photoId, { verdict: "shown", human: false, asOf: await loadedNow(db) });
+    expect(await publicVersions(db)).toEqual(["etag:1"]);
+  });
+
+  test("the one that is refused counts, whoever showed the other", async ({ db }) => {
+    const photoId = await shown(db);
+    await decide(db, photoId, { verdict: "shown", human: false });
+    const { result, ...rest } = failed(photoId);
+    for (const untold of [
+      { ...rest, result: { ...result, transient: true } },
+      { ...rest, result: { ...result, failure: "GONE" } as const },
+      { ...rest, result, fed: true as const },
+    ])
+      await recordOutcomes(db.pool, [untold]);
+    expect(await publicVersions(db)).toEqual(["etag:1"]);
+    await recordOutcomes(db.pool, [failed(photoId)]);
+    expect(await rows(db, "select state, failure from photos")).toEqual([
+      { state: "failed", failure: "CORRUPT" },
+    ]);
+    await decide(db, photoId, { verdict: "shown", human: false, asOf: await loadedNow(db) });
+    await recordOutcomes(db.pool, [failed(photoId)]);
+    expect(await publicVersions(db)).toEqual(["etag:1"]);
+  });
+
+  test("a backfill sees, too, which is not to be shown", async ({ db }) => {
+    const photoId = await shown(db);
+    await decide(db, photoId, { verdict: "shown", human: false });
+    const run = await addBackfill(db.pool, { ...ofAll, model: "model:m-1" });
+    await rows(db, "insert into backfill_photos (backfill_id, photo_id) values ($1, $2)", run, photoId);
+    await recordOutcomes(db.pool, [{ ...seen(photoId, "hidden", OTHER), fed: true }]);
+    expect(await rows(db, "select state, decided_by from photos")).toEqual([
+      { state: "hidden", decided_by: "model:m-1" },
+    ]);
+  });
+
+  test("what a moderator hides is the second, where both would be shown", async ({ db }) => {
+    const photoId = await shown(db);
+    for (const _ of "again") await recordOutcomes(db.pool, [seen(photoId, "shown", OTHER)]);
+    expect(await rows(db, "select verdict, rule from verdicts order by id")).toEqual([
+      { verdict: "shown", rule: "clear" },
+      { verdict: "shown", rule: "uploaded-again" },
+    ]);
+    await decide(db, photoId, { verdict: "hidden", human: true });
+    expect(await rows(db, "select encode(digest, 'hex') as digest from reviews")).toEqual([
+      { digest: OTHER },
+    ]);
   });
 
   test("a rendition is neither, nor what was only proposed, and a version id has one photo", async ({
