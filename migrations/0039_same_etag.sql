@@ -101,6 +101,10 @@ begin
   where p.id = any (ids);
 end $$;
 
+-- Photos of folders alone have it. It is not in history, of which a row a look would be many where a backup touches all files every night.
+alter table photos add column if not exists looked_at timestamptz;
+comment on column photos.looked_at is 'When its file was last read and nothing changed; null: not since the verdict';
+
 -- As in 0033_model_of_a_run.sql, with what is above.
 create or replace function record_verdicts(p_items jsonb) returns table (photo_id bigint, changed boolean, held text) language plpgsql as $$
 declare
@@ -108,6 +112,7 @@ declare
   waiting_on backfill_photos[];
   committed bigint[];
   altered bigint[];
+  unaltered bigint[];
 begin
   -- so that what a moderator hides of them meanwhile is seen
   perform 1 from photos p
@@ -127,6 +132,14 @@ begin
   select array_agg(a.w) into waiting_on from aside a;
   select array_agg(c.photo_id), array_agg(c.photo_id) filter (where c.changed) into committed, altered from commit_verdicts(items) c;
   insert into backfill_photos select * from unnest(waiting_on) on conflict do nothing;
+  -- what was proposed says so only once it is applied, and somebody read the file long before
+  unaltered := array(
+    select r.id from jsonb_to_recordset(items) as r (id bigint, fed boolean, backfill bigint, stored boolean, rendition boolean, transient boolean)
+    where r.id = any (committed) and r.id <> all (coalesce(altered, '{}')) and r.backfill is null
+      and true not in (coalesce(r.fed, false), coalesce(r.stored, false), coalesce(r.rendition, false), coalesce(r.transient, false)));
+  if unaltered <> '{}' then
+    update photos p set looked_at = now() where p.id = any (unaltered) and p.store = 'folder';
+  end if;
   altered := altered || array(
     select hold_copies(array(select r.id from jsonb_to_recordset(items) as r (id bigint, rule text) where r.rule = 'hidden-copy')));
   return query

@@ -63,7 +63,7 @@ export async function currentKeys(
   return rows.map(({ key }) => key);
 }
 
-/** Of these photos, those whose verdict is no later than the time that stands in its place, where one does. */
+/** Of these photos, those that were last judged or looked at no later than the time that stands in their place, where one does. */
 export async function decidedBefore(
   db: Pool,
   ids: readonly string[],
@@ -72,7 +72,7 @@ export async function decidedBefore(
   const rows = await query<{ id: string }>(db, {
     name: "decided_before",
     text: `select p.id from unnest($1::bigint[], $2::timestamptz[]) i (id, at) join photos p on p.id = i.id
-      where p.decided_at <= i.at`,
+      where greatest(p.decided_at, p.looked_at) <= i.at`,
     values: [ids, times],
   });
   return rows.map(({ id }) => id);

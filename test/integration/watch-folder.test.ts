@@ -1,4 +1,5 @@
 import fs, {
+  chmodSync,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -96,8 +97,14 @@ test("what was decided is looked at where a file of the same size and time took 
     expect(await rows(db, "select id, version from photos")).toEqual([{ id, version }]);
     await recordOutcomes(db.pool, [judged(id, "shown", "model:m-2")]);
     await scope.close();
+    // says no other size or time, and so that the same is judged once more
+    chmodSync(file, 0o600);
     scope = await watched();
-    expect(queued).toHaveLength(3);
+    expect(queued).toHaveLength(4);
+    await recordOutcomes(db.pool, [judged(id, "shown", "model:m-2")]);
+    await scope.close();
+    scope = await watched();
+    expect(queued).toHaveLength(4);
   } finally {
     await scope.close();
   }
