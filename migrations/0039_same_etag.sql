@@ -43,9 +43,9 @@ $$;
 -- of two photos that share these the one counts that is not to be shown:
 --   - what is shown, and would not be with these bytes, is pending from here on, also where a moderator had shown the others;
 --   - of the rest history says which bytes it is of now: bytes_of is what a moderator sees who shows or hides it.
--- Nothing is known of bytes without a digest, as failures have none. But what a model could read and a moderator showed, and what is refused now
--- that an upload or a touched file had it looked at, are taken for two photos; not where a backfill had, as a decoder may refuse more than the one
--- before. Its caller has locked the photos. Each is looked up by itself, whatever the planner knows of the tables.
+-- Nothing is known of bytes without a digest, as failures have none. But known bytes that a model could read and a moderator showed, and what is
+-- refused now that an upload or a touched file had it looked at, are taken for two photos; not where a backfill had, as a decoder may refuse more
+-- than the one before. Its caller has locked the photos. Each is looked up by itself, whatever the planner knows of the tables.
 create function forget_other_bytes(p_items jsonb) returns void language plpgsql as $$
 declare ids bigint[];
 begin
@@ -62,7 +62,7 @@ begin
       and (p.version like 'etag:%' or p.store = 'folder') and p.state in ('shown', 'hidden', 'review')
       and case when i.verdict = 'failed' then
         p.state = 'shown' and p.decided_by like 'moderator:%' and i.fed is not true and i.backfill is null
-        and not i.transient and i.failure <> 'GONE'
+        and not i.transient and i.failure <> 'GONE' and bytes_of(p.id) is not null
         -- what a moderator showed although it had failed stays
         and (select v.scores is not null and v.rendition is not true from verdicts v
           where v.photo_id = p.id and v.decided_by like 'model:%' order by v.id desc limit 1)
