@@ -15,8 +15,11 @@ export const postgresBackend = ((name, options, more) => {
     const ours = COMMANDS[command];
     if (!ours) return run(command, values);
     if (command === "move_stalled_jobs_to_wait")
-      await bullmq.query(OVERDUE, [values[0], LONGEST_LOCK_MS, MOST_PUT_OFF_MS]);
-    return bullmq.query(ours, command === "next_delay" ? [...values, Date.now()] : values);
+      await bullmq.query(OVERDUE, [values[0], LONGEST_LOCK_MS, MOST_PUT_OFF_MS, values[3]]);
+    const answer = await bullmq.query(ours, command === "next_delay" ? [...values, Date.now()] : values);
+    // a worker counts by its own clock when it is to renew a lock, from this on: one that is behind would not for as long
+    for (const row of answer.rows) if (row.processed_at_ms !== undefined) row.processed_at_ms = Date.now();
+    return answer;
   };
   return backend;
 }) as BackendFactory<IQueueBackend>;
@@ -41,7 +44,7 @@ export function redisBackend(redis: Redis | Cluster, prefix: string): BackendFac
 /** Of BullMQ's own, which have no types. */
 interface Commands {
   run(command: string, values: unknown[]): Promise<unknown>;
-  query(text: string, values: unknown[]): Promise<unknown>;
+  query(text: string, values: unknown[]): Promise<{ rows: { processed_at_ms?: unknown }[] }>;
 }
 
 const NOW = "(extract(epoch from clock_timestamp()) * 1000)::bigint";
@@ -60,12 +63,15 @@ const COMMANDS: Readonly<Record<string, string>> = {
   next_delay: `select next_delay($1) - ${NOW} + $2::bigint as next_delay`,
 };
 
-/** What is locked or put off for longer than anybody asks for: the clock of Postgres was ahead too, as that of one before a failover. */
+/**
+ * What is locked or put off for longer than anybody asks for: the clock of Postgres was ahead too, as that of one before a failover.
+ * Whoever holds a job and lives has one lock's time to renew it: the consumer looks four times in that.
+ */
 const OVERDUE = `
 with checked as (
   delete from meta where queue = $1 and case field when 'stalled-check' then value::bigint > ${NOW} end
 ), locked as (
-  update job set locked_until_ms = ${NOW} where queue = $1 and state = 'active' and locked_until_ms > ${NOW} + $2::bigint
+  update job set locked_until_ms = ${NOW} + 4 * $4::bigint where queue = $1 and state = 'active' and locked_until_ms > ${NOW} + $2::bigint
 )
 update job set process_at_ms = ${NOW} where queue = $1 and state = 'delayed' and process_at_ms > ${NOW} + $3::bigint`;
 
