@@ -2,18 +2,19 @@ import type pg from "pg";
 import { askFirst } from "./session.ts";
 
 /**
- * Asked by each connection that is new, as none outlives a failover. Where Postgres is another one than the one seen last, it
- * skips numbers that may have been given and lost.
+ * Asked by each connection that is new. Where Postgres is another one than the one seen last, it skips numbers that may have been
+ * given and lost.
  *
- * @returns what to tell a person then.
+ * @returns what to tell a person then; "untold" of a connection that cannot write, and may once its replica is promoted.
  */
-export async function noticeLineage(client: pg.ClientBase): Promise<Error | undefined> {
+export async function noticeLineage(client: pg.ClientBase): Promise<Error | "untold" | undefined> {
   try {
     const { rows } = await askFirst<{ sequence: string | null }>(
       client,
       "select notice_lineage()::text as sequence",
     );
     const sequence = rows[0]?.sequence;
+    if (sequence === "0") return "untold";
     return sequence ? new Error(replacedWords(sequence)) : undefined;
   } catch (error) {
     // before migrate, and of logins that only read

@@ -12,7 +12,8 @@ export interface Queryable {
 }
 
 /**
- * Connections to Postgres. A connection that breaks while idle is replaced, and told to `onError`. Behind a pooler that lends
+ * Connections to Postgres. A connection that breaks while idle is replaced, and told to `onError`; one that
+ * only reads is lent once. Behind a pooler that lends
  * sessions out each statement throws as `requireSession` does.
  *
  * @throws as `openClient` does.
@@ -20,6 +21,7 @@ export interface Queryable {
 export function connect(url: string, onError: (error: Error) => void, max = 8): Pool {
   openClient({ connectionString: url });
   let own = false;
+  const untold = new WeakSet<pg.ClientBase>();
   const pool = new pg.Pool({
     connectionString: url,
     max,
@@ -35,13 +37,18 @@ export function connect(url: string, onError: (error: Error) => void, max = 8): 
       // PgBouncer refuses them as parameters of the connection, or drops them without a word
       await askFirst(client, `${SESSION}; set statement_timeout = ${STATEMENT_MS}`);
       const replaced = await noticeLineage(client);
-      if (replaced) onError(replaced);
+      if (replaced === "untold") untold.add(client);
+      else if (replaced) onError(replaced);
     },
     keepAlive: true,
     // Linux would wait two hours
     keepAliveInitialDelayMillis: 10_000,
   });
   pool.on("error", onError);
+  // once what it reads from is promoted, the next one is asked
+  pool.on("release", (_error, client) => {
+    if (untold.has(client)) void client.end();
+  });
   return pool;
 }
 

@@ -48,13 +48,38 @@ test("where Postgres is another cluster or timeline than the one seen last, numb
 });
 
 test("what a managed Postgres does not tell any more, or is only read, is no other one", async ({ db }) => {
+  const [before] = await rows(db, "select system, timeline from lineage");
   await rows(db, "update lineage set timeline = null, system = null");
   expect(await connectTo(db.url)).toEqual([]);
+  // it is learned once it is told
+  expect(await rows(db, "select system, timeline from lineage")).toEqual([before]);
   await rows(db, "update lineage set system = '1'");
   const readOnly = `${db.url}?options=${encodeURIComponent("-c default_transaction_read_only=on")}`;
   expect(await connectTo(readOnly)).toEqual([]);
   await rows(db, "drop function notice_lineage");
   expect(await connectTo(db.url)).toEqual([]);
+});
+
+test("a connection that could only read asks again before it writes", async ({ db }) => {
+  await rows(db, "update lineage set timeline = '1'");
+  const [{ name }] = await rows(db, "select current_database() as name");
+  // as a replica is until it is promoted
+  const readOnly = (so: boolean) =>
+    db.pool.query(
+      `begin read write; alter database ${name} set default_transaction_read_only = ${so}; commit`,
+    );
+  const told: string[] = [];
+  await readOnly(true);
+  const pool = connect(db.url, ({ message }) => void told.push(message), 1);
+  onTestFinished(() => pool.end());
+  const once = await pool.query("select pg_backend_pid() as pid");
+  expect(told).toEqual([]);
+  await readOnly(false);
+  const again = await pool.query("select pg_backend_pid() as pid");
+  expect(again.rows[0].pid).not.toBe(once.rows[0].pid);
+  expect(told).toEqual([expect.stringMatching(/^Postgres was restored/)]);
+  const kept = await pool.query("select pg_backend_pid() as pid");
+  expect(kept.rows).toEqual(again.rows);
 });
 
 test("a login with a worker's rights alone notices it", async ({ db }) => {
