@@ -130,13 +130,15 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
         await Promise.race([told, sleep(everyMs, undefined, { ref: false })]);
         for (const id of waiting) {
           // while nobody can say, it may be held
-          if ((await held(id).catch(() => 1)) > 0) break;
+          if ((await within(everyMs, held(id), 1).catch(() => 1)) > 0) break;
           waiting.delete(id);
         }
         const now = performance.now();
         if (waiting.size === 0 || now - Math.max(last, saidAt) < QUIET_MS) continue;
         saidAt = now;
-        const reasons = await why(waiting).catch((error: Error) => [`the queue: ${error.message}`]);
+        const reasons = await within(everyMs, why(waiting), ["the queue, which does not answer"]).catch(
+          (error: Error) => [`the queue: ${error.message}`],
+        );
         for (const reason of reasons) say(`waits for ${reason}`);
       }
     },
@@ -189,6 +191,16 @@ export function failedLines(photos: readonly PhotoRow[]): string[] {
     .slice(0, MOST_FAILED)
     .map((photo) => `failed  ${printable(`${addressOf(photo)}  ${photo.failure}: ${photo.reason}`)}`);
   return failed.length > MOST_FAILED ? [...lines, `and ${failed.length - MOST_FAILED} more failed`] : lines;
+}
+
+/** A client of Redis that is away answers once it is back. */
+async function within<T>(ms: number, answer: Promise<T>, without: T): Promise<T> {
+  const answered = new AbortController();
+  try {
+    return await Promise.race([answer, sleep(ms, without, { ref: false, signal: answered.signal })]);
+  } finally {
+    answered.abort();
+  }
 }
 
 /** As maitred enqueue and forget take it. */

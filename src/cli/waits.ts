@@ -3,7 +3,7 @@ import { readLanes, type Steering } from "../wiring/lanes.ts";
 import { pausedWords } from "./paused.ts";
 import { counted } from "./plural.ts";
 
-/** Says why none of these photos, which were queued, is done with, and until when that may be. */
+/** Says why none of these photos, which were queued as uploads, is done with, and until when that may be. */
 export async function whyWaiting(
   steering: Steering,
   lockMs: number,
@@ -15,17 +15,16 @@ export async function whyWaiting(
     queues.howMany("active", photoIds),
     queues.howMany("delayed", photoIds),
   ]);
-  const paused = lanes.filter((each) => each.paused);
+  const live = lanes.find(({ lane }) => lane === "live")!;
   const queued = Math.max(0, photoIds.size - inHand - putOff);
   return [
     inHand > 0 &&
       `${counted(inHand, "photo")} in hand; of a worker that was killed, they are taken up here by ${inMs(lockMs * 1.5)}`,
     putOff > 0 && `${counted(putOff, "photo")} put off, and tried again by ${inMs(MOST_PUT_OFF_MS)}`,
-    ...paused.map(
-      (lane) =>
-        queued > 0 &&
-        `${counted(queued, "photo")} until maitred queue resume ${lane.lane}, which is ${pausedWords(lane)}`,
-    ),
+    queued > 0 &&
+      (live.paused
+        ? `${counted(queued, "photo")} until maitred queue resume live, which is ${pausedWords(live)}`
+        : `${counted(queued, "photo")} queued, until a worker takes them`),
   ].filter((line) => line !== false);
 }
 

@@ -36,4 +36,16 @@ describe.each(BACKENDS)("on %s", (backend) => {
     expect(said[0]!.slice(-12, -7) >= inAMinute || inAMinute.startsWith("23:59")).toBe(true);
     await queues.resume("live");
   });
+
+  test("photos that were queued wait for a worker where their own lane is not paused, whatever the other one is", async ({
+    db,
+    open,
+  }) => {
+    const { queues } = open(backend);
+    await queues.add("live", [job(1), job(2)]);
+    await queues.pause("backfill");
+    const said = await whyWaiting({ db: db.pool, queues }, 40_000, new Set(["1", "2"]));
+    expect(said).toEqual(["2 photos queued, until a worker takes them"]);
+    await queues.resume("backfill");
+  });
 });

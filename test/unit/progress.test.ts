@@ -213,6 +213,28 @@ test("where nothing is judged for ten seconds, it is said why, and again only af
   progress.stop();
 });
 
+test("while the queue does not answer at all, it is said after ten seconds", async () => {
+  const begun = performance.now();
+  let after = 0;
+  const clock = vi.spyOn(performance, "now").mockImplementation(() => begun + after);
+  onTestFinished(() => void clock.mockRestore());
+  const screen = terminal();
+  const progress = createProgress(screen, true, false);
+  progress.expect(["1"]);
+  const never = new Promise<never>(() => {});
+  let looks = 0;
+  await progress.done(
+    () => {
+      after += 11_000;
+      return ++looks > 1 ? Promise.resolve(0) : never;
+    },
+    () => never,
+    1,
+  );
+  expect(screen.said).toEqual(["waits for the queue, which does not answer\n"]);
+  progress.stop();
+});
+
 test("a log that a person reads says a sentence: what happened, to what, and why", () => {
   const screen = terminal(80);
   const log = createLog("error", sentences(screen));
