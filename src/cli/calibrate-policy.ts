@@ -11,7 +11,7 @@ import { makeOutputFolder, tryOutputFolder } from "./output-folder.ts";
 
 /** @throws {UsageError} where a policy cannot be written to this file, or must not. */
 export function requireWritable(out: string, force: boolean): void {
-  if (!force && existsSync(out)) throw isThere(out);
+  if (!force && existsSync(out)) throw isThere(out, REPLACES);
   if (existsSync(out) && statSync(out).isDirectory())
     throw new UsageError(`--out: expected a file, got the folder ${out}`);
   tryOutputFolder("--out", dirname(out));
@@ -25,11 +25,12 @@ export function requirePlain(policyText: string): void {
 /**
  * Writes the text of `base` with the numbers of `policy` in it.
  *
- * @param replaces in place of a file that is there; else that is refused, also where it came since `requireWritable`.
+ * @param told whether the photos are enough. Only then does `force` replace a file that is there; else that is refused, also where
+ *   it came since `requireWritable`.
  */
 export async function writePolicy(
   out: string,
-  replaces: boolean,
+  { force, told }: { force: boolean; told: boolean },
   text: string,
   { base, policy, model, why }: { base: Policy; policy: Policy; model: Model; why: string },
 ): Promise<void> {
@@ -38,13 +39,16 @@ export async function writePolicy(
   const read = parsePolicy(yaml, model.categories, out);
   if (!isDeepStrictEqual(read, { ...policy, model: model.id })) throw notPlain();
   makeOutputFolder("--out", dirname(out));
-  if (replaces) await replaceFile(out, yaml);
-  else if (!(await writeNewFile(out, yaml))) throw isThere(out);
+  if (force && told) await replaceFile(out, yaml);
+  else if (!(await writeNewFile(out, yaml))) throw isThere(out, force ? REPLACES_NOT : REPLACES);
 }
 
-function isThere(out: string): UsageError {
-  return new UsageError(`--out: expected a new file, got ${out}, which is there; --force replaces it`);
+function isThere(out: string, hint: string): UsageError {
+  return new UsageError(`--out: expected a new file, got ${out}, which is there; ${hint}`);
 }
+
+const REPLACES = "--force replaces it";
+const REPLACES_NOT = "what too few photos chose does not replace it";
 
 function notPlain(): ConfigError {
   const message =

@@ -102,11 +102,20 @@ Exit codes: 0 chosen, 1 no threshold does that, or the photos are too few to tel
     // what many photos chose is not replaced by what a few did
     const writes = out !== undefined && policy !== undefined && (told || (force && !existsSync(out)));
     chosen.written = writes;
+    let refusal: Error | undefined;
     if (writes) {
       const why = [aboutOf(chosen), ...tooFew].join("; ");
-      await writePolicy(out, force && told, policyText, { base, policy, model, why });
+      await writePolicy(out, { force, told }, policyText, { base, policy, model, why }).catch(
+        (error: Error) => {
+          chosen.written = false;
+          refusal = error;
+        },
+      );
     }
-    printResult(terminal, values.json, chosen, summaryOf(chosen, { out, told, writes }));
+    // also where it cannot be written: it took minutes to measure
+    const about = { out: refusal ? undefined : out, told, writes };
+    printResult(terminal, values.json, chosen, summaryOf(chosen, about));
+    if (refusal) throw refusal;
     return policy && told ? EXIT.done : EXIT.notAll;
   },
 });

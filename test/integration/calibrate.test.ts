@@ -103,6 +103,8 @@ test("of two that write the same new policy at once one does, and the other says
   const [done, refused] = both.sort((a, b) => a.code - b.code);
   expect([done!.code, refused!.code]).toEqual([0, 2]);
   expect(refused!.err).toContain("is there; --force replaces it");
+  // what it measured is not lost
+  expect(refused!.out).toContain("better than it will be");
 });
 
 test("says that its figures are optimistic, what to expect instead, and writes nothing that too few photos chose unless forced", async ({
