@@ -43,9 +43,9 @@ $$;
 -- of two photos that share these the one counts that is not to be shown:
 --   - what is shown, and would not be with these bytes, is pending from here on, also where a moderator had shown the others;
 --   - of the rest history says which bytes it is of now: bytes_of is what a moderator sees who shows or hides it.
--- Nothing is known of bytes without a digest, as failures have none. But known bytes that a model could read and a moderator showed, and what is
--- refused now that an upload or a touched file had it looked at, are taken for two photos; not where a backfill had, as a decoder may refuse more
--- than the one before. Its caller has locked the photos. Each is looked up by itself, whatever the planner knows of the tables.
+-- Nothing is known of bytes without a digest, as some failures have none. But known bytes that a model could read and a moderator showed, and what is
+-- refused without one now that an upload or a touched file had it looked at, are taken for two photos; what a backfill is refused says nothing. Its
+-- caller has locked the photos. Each is looked up by itself, whatever the planner knows of the tables.
 create function forget_other_bytes(p_items jsonb) returns void language plpgsql as $$
 declare ids bigint[];
 begin
@@ -55,14 +55,14 @@ begin
       -- of one that is there twice, the one that counts
       select distinct on (r.id) r.* from jsonb_to_recordset(p_items) as r (
         id bigint, verdict text, category text, human real, scores jsonb, by text, policy text, batch text, digest bytea, "copyOf" bytea,
-        rendition boolean, stored boolean, fed boolean, backfill bigint, failure text, transient boolean)
+        rendition boolean, stored boolean, fed boolean, backfill bigint, failure text, transient boolean, refused bytea)
       order by r.id, r.fed is true, r.rendition is true) i
     cross join lateral (select * from photos where id = i.id offset 0) p
     where i.stored is not true and i.rendition is not true
       and (p.version like 'etag:%' or p.store = 'folder') and p.state in ('shown', 'hidden', 'review')
       and case when i.verdict = 'failed' then
         p.state = 'shown' and p.decided_by like 'moderator:%' and i.fed is not true and i.backfill is null
-        and not i.transient and i.failure <> 'GONE' and bytes_of(p.id) is not null
+        and not i.transient and i.failure <> 'GONE' and bytes_of(p.id) is not null and i.refused is distinct from bytes_of(p.id)
         -- what a moderator showed although it had failed stays
         and (select v.scores is not null and v.rendition is not true from verdicts v
           where v.photo_id = p.id and v.decided_by like 'model:%' order by v.id desc limit 1)

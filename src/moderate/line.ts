@@ -1,5 +1,5 @@
 import { performance } from "node:perf_hooks";
-import { asError, codeOf, isOutage, ModerationError, ReplacedError } from "../errors.ts";
+import { asError, codeOf, isOutage, ModerationError, PhotoError, ReplacedError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Decision, Lane, PhotoJob, PhotoMetadata, PhotoRef, Scores } from "../photo.ts";
 import { isAnyBytes } from "../version.ts";
@@ -214,7 +214,10 @@ export async function moderate(
       events.retried(photo, lane, error);
       throw error;
     }
-    const result = { failure: codeOf(error), message: error.message, transient: !isOfPhoto(error) };
+    const result = {
+      ...{ failure: codeOf(error), message: error.message, transient: !isOfPhoto(error) },
+      ...(error instanceof PhotoError && error.digest && { digest: error.digest }),
+    };
     await finish(steps.by(), "", result);
     if (error instanceof ReplacedError && !photo.found) await adoptReplacement();
     return;

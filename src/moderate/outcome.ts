@@ -40,7 +40,13 @@ export interface LineOutcome {
         /** The bytes were those of a rendition. */
         rendition?: boolean;
       }
-    | { failure: ErrorCode; message: string; transient: boolean };
+    | {
+        failure: ErrorCode;
+        message: string;
+        transient: boolean;
+        /** SHA-256 of the bytes that were refused, hex. */
+        digest?: string;
+      };
 }
 
 /** What was committed of an outcome. */

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { PhotoError } from "../errors.ts";
 import type { Lane, Scores } from "../photo.ts";
 
 /** What one model said of a photo. */
@@ -42,7 +43,14 @@ export function createScore(
 
   async function first(digest: string, lane: Lane, judge: () => Promise<Scored>): Promise<Scored> {
     const before = await known(digest, lane);
-    if (!before) return { ...(await judge()), digest };
+    if (!before) {
+      try {
+        return { ...(await judge()), digest };
+      } catch (thrown) {
+        if (thrown instanceof PhotoError) thrown.digest = digest;
+        throw thrown;
+      }
+    }
     found(lane);
     return { scores: before.scores, batch: `same-${before.photoId}`, copyOf: digest };
   }

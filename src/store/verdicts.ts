@@ -91,7 +91,7 @@ function asItem(outcome: Outcome): object {
     ...counts,
   };
   if ("failure" in result) {
-    const { failure, message, transient } = result;
+    const { failure, message, transient, digest } = result;
     return {
       ...common,
       verdict: "failed",
@@ -99,6 +99,8 @@ function asItem(outcome: Outcome): object {
       reason: storable(message, MAX_BYTES),
       failure,
       transient,
+      // of what was judged alone others take scores
+      refused: digest && `\\x${digest}`,
     };
   }
   const { decision, scores, digest, copyOf, rendition } = result;

@@ -191,10 +191,12 @@ describe("of two photos that share an etag", () => {
       { ...rest, result: { ...result, transient: true } },
       { ...rest, result: { ...result, failure: "GONE" } as const },
       { ...rest, result, fed: true as const },
+      // as by a decoder that refuses more than the one before
+      { ...rest, result: { ...result, digest: HARMLESS } },
     ])
       await recordOutcomes(db.pool, [untold]);
     expect(await publicVersions(db)).toEqual(["etag:1"]);
-    await recordOutcomes(db.pool, [failed(photoId)]);
+    await recordOutcomes(db.pool, [{ ...rest, result: { ...result, digest: OTHER } }]);
     expect(await rows(db, "select state, failure from photos")).toEqual([
       { state: "failed", failure: "CORRUPT" },
     ]);

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import { PhotoError, UpstreamError } from "../../src/errors.ts";
 import { frameWithTopHuman } from "../../src/moderate/frames.ts";
@@ -328,6 +329,16 @@ test.each([
   });
   await expect(judge("1")).rejects.toBe(error);
   expect(retried).toEqual([error.message]);
+  await worker.close();
+});
+
+test("a refusal says which bytes it is of, where the same bytes are judged once", async () => {
+  const broken = fake("m", 2);
+  broken.decode = () => Promise.reject(new PhotoError("CORRUPT", "no image"));
+  const { worker, recorded, judge } = start(broken, undefined, { knownScores: async () => new Map() });
+  await judge("1");
+  const digest = createHash("sha256").update(new Uint8Array(1)).digest("hex");
+  expect(recorded).toMatchObject([{ result: { failure: "CORRUPT", digest } }]);
   await worker.close();
 });
 
