@@ -188,23 +188,29 @@ test("a photo that another worker judges is not waited for, and one that waits w
   expect(asked).toEqual(["1", "1", "2"]);
 });
 
-test("where nothing is judged for ten seconds, it is said why, and again only after ten more", async () => {
+/** Waits for one photo, by a clock that goes as it is told. */
+function waitingForOne() {
   const begun = performance.now();
-  let after = 0;
-  const clock = vi.spyOn(performance, "now").mockImplementation(() => begun + after);
-  onTestFinished(() => void clock.mockRestore());
+  const clock = { afterMs: 0 };
+  const now = vi.spyOn(performance, "now").mockImplementation(() => begun + clock.afterMs);
+  onTestFinished(() => void now.mockRestore());
   const screen = terminal();
   const progress = createProgress(screen, true, false);
   progress.expect(["1"]);
+  return { clock, screen, progress };
+}
+
+test("where nothing is judged for ten seconds, it is said why, and again only after ten more", async () => {
+  const { clock, screen, progress } = waitingForOne();
   // when it looks whether the photo is held still
   const looks = [9_000, 11_000, 20_000, 22_000, 23_000];
   await progress.done(
     async () => {
-      after = looks.shift() ?? after;
+      clock.afterMs = looks.shift() ?? clock.afterMs;
       return looks.length === 0 ? 0 : 1;
     },
     async (ids) => {
-      if (after > 11_000) throw new Error("away");
+      if (clock.afterMs > 11_000) throw new Error("away");
       return [`${ids.size} photo in hand`];
     },
     1,
@@ -214,18 +220,12 @@ test("where nothing is judged for ten seconds, it is said why, and again only af
 });
 
 test("while the queue does not answer at all, it is said after ten seconds", async () => {
-  const begun = performance.now();
-  let after = 0;
-  const clock = vi.spyOn(performance, "now").mockImplementation(() => begun + after);
-  onTestFinished(() => void clock.mockRestore());
-  const screen = terminal();
-  const progress = createProgress(screen, true, false);
-  progress.expect(["1"]);
+  const { clock, screen, progress } = waitingForOne();
   const never = new Promise<never>(() => {});
   let looks = 0;
   await progress.done(
     () => {
-      after += 11_000;
+      clock.afterMs += 11_000;
       return ++looks > 1 ? Promise.resolve(0) : never;
     },
     () => never,
