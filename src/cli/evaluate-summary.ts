@@ -1,3 +1,4 @@
+import { confused } from "../evaluate/by-source.ts";
 import { GROUPS } from "../evaluate/effect.ts";
 import type { Estimate, Evaluation } from "../evaluate/evaluation.ts";
 import { percent, pValue, range } from "../evaluate/html.ts";
@@ -35,6 +36,7 @@ export function summaryOf({ subjects, comparison, unjudged, problems, labelled }
       return [GROUP_NAMES[group], String(of), both(shown), both(held), why.join(", ")];
     });
     lines.push(...table([["photos", "how many", "shown", "held back", "by rule"], ...groups]), "");
+    lines.push(...worstSources(evaluation));
     if (sources < FEW_SOURCES) lines.push(fewSources(sources), "");
     if (human.humans === 0) lines.push("No photo has a human, so nothing is known of that.", "");
   }
@@ -71,6 +73,23 @@ function figures({ category, human }: Evaluation): string[][] {
       wordsOfChance(human.reliability.byChance),
     ],
   ];
+}
+
+/** The sources with most mistakes. */
+function worstSources({ mistakesBySource: sources }: Evaluation): string[] {
+  const rows = sources
+    .slice(0, 5)
+    .map(({ source, photos, wrongCategory, confusion, humansShown, heldForHuman }) => [
+      source,
+      String(photos),
+      String(wrongCategory),
+      confusion ? confused(confusion) : "",
+      String(humansShown),
+      String(heldForHuman),
+    ]);
+  if (rows.length === 0) return [];
+  const head = ["mistakes by source", "photos", "category", "most often", "humans shown", "held for a human"];
+  return [...table([head, ...rows]), ""];
 }
 
 function compared(

@@ -1,5 +1,6 @@
 /** How good a model is on labelled photos, as figures with intervals: pure, for pages and machines to show. */
 import type { Scores } from "../photo.ts";
+import { mistakesBySource, type SourceMistakes } from "./by-source.ts";
 import { clusterOf, type Effect, type Group, type Judged, outcomesByGroup } from "./effect.ts";
 import type { Label } from "./labelled.ts";
 import { type Mistakes, mistakesOf } from "./mistakes.ts";
@@ -54,6 +55,7 @@ export interface Evaluation {
   };
   effect: Record<Group, Effect>;
   mistakes: Mistakes;
+  mistakesBySource: SourceMistakes[];
 }
 
 /** @param worst how many mistakes of each kind to name. */
@@ -72,6 +74,7 @@ export function evaluate(
     human: ofHuman(judged.filter(({ label }) => label.human !== null && !label.hands)),
     effect: outcomesByGroup(judged),
     mistakes: mistakesOf(judged, worst),
+    mistakesBySource: mistakesBySource(judged),
   };
 }
 

@@ -16,27 +16,25 @@ export type MistakeKind = (typeof MISTAKES)[number];
 /** The ones that the model was surest of first, and how many there are of all. */
 export type Mistakes = Record<MistakeKind, { photos: number; worst: Mistake[] }>;
 
+/** Whether a photo is such a mistake. */
+export const WRONG: Record<MistakeKind, (photo: Judged) => boolean> = {
+  humansShown: ({ label, decision }) => isIn("humans", label) && decision.verdict === "shown",
+  heldForHuman: ({ label, decision }) =>
+    label.human === false && !label.hands && ["human", "human-uncertain"].includes(decision.rule),
+  wrongCategory: ({ label, decision }) => label.category !== null && label.category !== decision.category,
+};
+
 /** @param worst how many of each kind to name. */
 export function mistakesOf(judged: readonly Judged[], worst: number): Mistakes {
   const best = ({ scores, decision }: Judged): number => scores.categories[decision.category]!;
-  const list = (wrong: (photo: Judged) => boolean, sureness: (photo: Judged) => number) => {
-    const all = judged.filter(wrong).sort((a, b) => sureness(b) - sureness(a));
+  const list = (kind: MistakeKind, sureness: (photo: Judged) => number) => {
+    const all = judged.filter(WRONG[kind]).sort((a, b) => sureness(b) - sureness(a));
     return { photos: all.length, worst: all.slice(0, worst).map(asMistake) };
   };
   return {
-    humansShown: list(
-      ({ label, decision }) => isIn("humans", label) && decision.verdict === "shown",
-      ({ scores }) => -scores.human,
-    ),
-    heldForHuman: list(
-      ({ label, decision }) =>
-        label.human === false && !label.hands && ["human", "human-uncertain"].includes(decision.rule),
-      ({ scores }) => scores.human,
-    ),
-    wrongCategory: list(
-      ({ label, decision }) => label.category !== null && label.category !== decision.category,
-      best,
-    ),
+    humansShown: list("humansShown", ({ scores }) => -scores.human),
+    heldForHuman: list("heldForHuman", ({ scores }) => scores.human),
+    wrongCategory: list("wrongCategory", best),
   };
 }
 

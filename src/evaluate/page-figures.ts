@@ -1,6 +1,7 @@
 /** The parts of the page that are figures: what the policy does, how good the categories are, and the human score. */
 import { cutTo } from "../decide/decide.ts";
 import type { Policy } from "../decide/policy.ts";
+import { confused } from "./by-source.ts";
 import { precisionRecallChart, reliabilityChart } from "./charts.ts";
 import { type Effect, GROUPS, type Group } from "./effect.ts";
 import type { Estimate, Evaluation } from "./evaluation.ts";
@@ -58,6 +59,27 @@ ${cards(subjects, [
   },
   ({ category }) => reliability("Is it as sure as it is right?", category.reliability),
 ])}</section>`;
+}
+
+/** Of the sources with most mistakes. */
+export function sourceTable(
+  { name, evaluation: { mistakesBySource: sources } }: Subject,
+  named: boolean,
+): Html | null {
+  if (sources.length === 0) return null;
+  const rows = sources
+    .slice(0, SOURCES_SHOWN)
+    .map(
+      ({ source, photos, wrongCategory, confusion: most, humansShown, heldForHuman }) =>
+        html`<tr><th scope="row">${source}</th><td>${photos}</td><td>${wrongCategory}</td><td class="text small">${most ? confused(most) : "–"}</td><td>${humansShown}</td><td>${heldForHuman}</td></tr>`,
+    );
+  const rest = sources.length > SOURCES_SHOWN && `, the first ${SOURCES_SHOWN} of ${sources.length}`;
+  return scrolling(
+    "Mistakes by source",
+    html`<table><caption>${named && `${name}: `}Mistakes by source${rest}. Many in one source are a kind of photo that the model does not know.</caption>
+<thead><tr><th scope="col" class="text">source</th><th scope="col">photos</th><th scope="col">wrong category</th><th scope="col" class="text">most often</th><th scope="col">humans shown</th><th scope="col">held for a human</th></tr></thead>
+<tbody>${rows}</tbody></table>`,
+  );
 }
 
 function confusion({ names, confusion: rows }: Evaluation["category"]): Html {
@@ -162,3 +184,6 @@ const RULES: Record<string, string> = {
   "category-uncertain": "unsure of the category",
   "scores-invalid": "invalid scores",
 };
+
+/** Sources with mistakes that the page names; the JSON has them all. */
+const SOURCES_SHOWN = 12;

@@ -2,7 +2,7 @@
 import type { Comparison, Difference } from "./comparison.ts";
 import { type Html, html, percent, pValue } from "./html.ts";
 import { MISTAKES, type Mistake, type MistakeKind } from "./mistakes.ts";
-import { scrolling } from "./page-figures.ts";
+import { scrolling, sourceTable } from "./page-figures.ts";
 import { QUESTIONS, wordsOf } from "./paired-comparison.ts";
 import type { Subject } from "./report.ts";
 
@@ -12,8 +12,9 @@ export type Thumbnails = ReadonlyMap<string, string>;
 /** Photos on which models differ that the page shows; the JSON has them all. */
 export const DIFFERENCES_SHOWN = 48;
 
-export function mistakeSections({ name, evaluation }: Subject, named: boolean, thumbnails: Thumbnails): Html {
-  return html`${MISTAKES.map((kind) => {
+export function mistakeSections(subject: Subject, named: boolean, thumbnails: Thumbnails): Html {
+  const { name, evaluation } = subject;
+  return html`${sourceTable(subject, named)}${MISTAKES.map((kind) => {
     const { photos, worst } = evaluation.mistakes[kind];
     const rest = photos > worst.length && `, the first ${worst.length} of them here`;
     return html`<h3>${named && `${name}: `}${TITLES[kind]}: ${photos}${rest}</h3>

@@ -114,6 +114,29 @@ test("the mistakes that the model was surest of are named first, hands alone are
   expect(human).toMatchObject({ photos: 4, humans: 3 });
 });
 
+test("sources are listed by how many mistakes they have, with what they are most often taken for", () => {
+  const receipt = (n: number, said: string) =>
+    [labelled(`r${n}`, { category: "other", source: "till" }), scored(said, 0.9, 0)] as const;
+  const { mistakesBySource } = evaluated([
+    [labelled("shown", { human: true, category: "food", source: "bar" }), scored("food", 0.9, 0.01)],
+    [labelled("ghost", { human: false, category: "food", source: "bar" }), scored("food", 0.9, 0.6)],
+    [labelled("right", { human: false, category: "food", source: "cafe" }), scored("food", 0.9, 0)],
+    [labelled("nameless", { category: "food" }), scored("menu", 0.9, 0)],
+    ...[receipt(1, "food"), receipt(2, "menu"), receipt(3, "menu"), receipt(4, "other")],
+  ]);
+  const none = { humansShown: 0, heldForHuman: 0, wrongCategory: 0, confusion: null };
+  expect(mistakesBySource).toEqual([
+    {
+      ...none,
+      source: "till",
+      photos: 4,
+      wrongCategory: 3,
+      confusion: { is: "other", said: "menu", photos: 2 },
+    },
+    { ...none, source: "bar", photos: 2, humansShown: 1, heldForHuman: 1 },
+  ]);
+});
+
 test("the curve that is drawn finds as many humans at the threshold and precision of the whole, also where they are rare", () => {
   const next = random(7);
   const photos = Array.from({ length: 1_000 }, (_, n) => {

@@ -71,6 +71,13 @@ test("the page asks nothing of any server, runs no script, and shows what people
   }
 });
 
+test("names the sources of mistakes, and what is most often taken for what", () => {
+  const page = renderPage(reportOf([[0.9, 0.05]]), thumbnails);
+  expect(page).toMatch(
+    /<th scope="row">&#60;i&#62;<\/th><td>1<\/td><td>1<\/td><td[^>]*>menu -&#62; food 1<\/td>/,
+  );
+});
+
 test("says which categories the policy hides", () => {
   const report = reportOf([[0.9, 0.05]]);
   const hiding = { ...policy, hide: ["other"] };
