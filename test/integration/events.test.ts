@@ -25,6 +25,21 @@ describe("an event", () => {
     ]);
   });
 
+  test("of a new object updates no photo: each statement fires triggers, whatever it changes", async ({
+    db,
+  }) => {
+    const client = await db.pool.connect();
+    await client.query("begin; set local track_functions = 'all'");
+    await recordEvents(client, [event()], "right");
+    const { rows: called } = await client.query(
+      "select calls::int from pg_stat_xact_user_functions where funcname = 'count_changed_photos'",
+    );
+    await client.query("rollback");
+    client.release();
+    // of the insert, which would be an update of a photo that is known
+    expect(called).toEqual([{ calls: 1 }]);
+  });
+
   test("that comes again changes nothing, and answers with the same photo", async ({ db }) => {
     const first = await one(db, event());
     await markQueued(db.pool, [first.photoId!]);

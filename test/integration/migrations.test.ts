@@ -288,6 +288,7 @@ describe("migrations", () => {
         "0037_same_picture",
         "0038_lineage",
         "0039_same_etag",
+        "0040_first_uploads",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);
