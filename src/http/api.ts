@@ -162,7 +162,7 @@ function serve(app: FastifyInstance, route: Route, serving: Serving): void {
     ...(route.maxBytes && { bodyLimit: route.maxBytes }),
     // before the body is read, so that nobody makes this process read what it will refuse
     async onRequest(request) {
-      callers.set(request, await authenticate(route, request, deps, limits));
+      await authenticate(route, request, deps, limits, (caller) => callers.set(request, caller));
       if (route.queues && queueLimit > 0 && (await waiting()) >= queueLimit) {
         const later = { "retry-after": BUSY_S };
         throw new HttpProblem(429, `${queueLimit} uploads wait already`, later, "queue_full");

@@ -32,7 +32,7 @@ export interface Caller {
 }
 
 /**
- * Who asks, by a proof that the route takes.
+ * Says who asks, by a proof that the route takes, also where they may not.
  *
  * @throws {HttpProblem} 401 or 403, and 429 for one who asks or fails too often.
  * @throws {EventError} EVENT_REFUSED where nobody is heard who may send such a message.
@@ -42,14 +42,15 @@ export async function authenticate(
   request: FastifyRequest,
   deps: ApiDeps,
   limits: Limits,
-): Promise<Caller> {
+  named: (caller: Caller) => void,
+): Promise<void> {
   if (isSignedMessage(proofs, request.headers, deps.senders)) {
-    await limits.consumeAddress(request.ip);
-    return { id: "sns", external: true };
+    named({ id: "sns", external: true });
+    return limits.consumeAddress(request.ip);
   }
   const { authorization } = request.headers;
   const jwt = proofs.includes("oidc") ? jwtOf(authorization) : undefined;
-  if (jwt) return ofPubSub(jwt, request.ip, deps, limits);
+  if (jwt) return checkPubSub(jwt, request.ip, deps, limits, named);
   const basic = proofs.includes("password");
   const bearer = bearerOf(authorization) ?? (basic ? basicOf(authorization) : undefined);
   if (bearer) await limits.checkAttempt(request.ip, bearer.token);
@@ -64,20 +65,27 @@ export async function authenticate(
     // SNS sends a password only once it is asked for one
     throw new HttpProblem(401, how, { "www-authenticate": basic ? 'Basic realm="maitred"' : "Bearer" });
   }
+  named({ id: stored.id, external: false });
   await limits.consumeToken(stored.id, bearer.token);
-  if (stored.scopes.includes(scope)) return { id: stored.id, external: false };
-  throw new HttpProblem(403, `the token ${stored.id} lacks the scope ${scope}`);
+  if (!stored.scopes.includes(scope))
+    throw new HttpProblem(403, `the token ${stored.id} lacks the scope ${scope}`);
 }
 
-async function ofPubSub(jwt: string, address: string, { senders }: ApiDeps, limits: Limits): Promise<Caller> {
+async function checkPubSub(
+  jwt: string,
+  address: string,
+  { senders }: ApiDeps,
+  limits: Limits,
+  named: (caller: Caller) => void,
+): Promise<void> {
   await limits.checkAttempt(address, jwt);
   const account = await senders.openPubSub(jwt).catch(async (thrown: unknown) => {
     // of everything else the token is not at fault
     if (thrown instanceof HttpProblem) await limits.recordFailure(address, jwt);
     throw thrown;
   });
+  named({ id: account, external: true });
   await limits.consumeToken(account, jwt);
-  return { id: account, external: true };
 }
 
 /** Whether SNS left its envelope off, and with it the signature. */

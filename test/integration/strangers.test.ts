@@ -159,7 +159,7 @@ describe("a caller", () => {
   test("with too many requests a minute is told when to come again, before its body is read", async ({
     serve,
   }) => {
-    const { post } = await serve({ MAITRED_RATE_LIMIT: "2" });
+    const { post, log, token } = await serve({ MAITRED_RATE_LIMIT: "2" });
     for (const _ of [1, 2]) expect((await post("/v1/events/s3", "{")).status).toBe(400);
     const refused = await post("/v1/events/s3", "{");
     expect(refused.status).toBe(429);
@@ -168,6 +168,8 @@ describe("a caller", () => {
       status: 429,
       detail: expect.stringContaining("2 times a minute"),
     });
+    // whoever reads the log is to know which of their callers that is
+    await expect.poll(log).toMatch(new RegExp(`"status":429,"ms":\\d+,"token":"${token.slice(4, 16)}"`));
   });
 
   test("that guesses tokens is not heard any more, which its neighbours do not notice", async ({
