@@ -59,7 +59,7 @@ export async function shrunk(
     const photo =
       format === "heic"
         ? sharp(await heic(opened.bytes, size, false), { raw: { ...size, channels: 3 } })
-        : open(opened, first, failOn);
+        : open(opened, first, failOn, size);
     return { photo: scaled(photo, size, false, format), ...size };
   }
   const cellOf = (views: number): Size =>

@@ -42,8 +42,8 @@ export async function readViews(
     const whole = spread(size, reading);
     const read = (): Promise<Uint8Array> =>
       header.space === "cmyk" && !reading.profiled
-        ? mixed(open(photo, reading, failOn), whole)
-        : pixelsOf(open(photo, reading, failOn), whole, header.hasAlpha, format);
+        ? mixed(open(photo, reading, failOn, whole), whole)
+        : pixelsOf(open(photo, reading, failOn, whole), whole, header.hasAlpha, format);
     const pixels = format === "heic" ? await heic(bytes, whole, header.hasAlpha) : await read();
     for (const laid of header.hasAlpha ? laidOn(pixels) : [pixels])
       views.push(...(await cut(laid, whole, reading, size)));
@@ -51,16 +51,23 @@ export async function readViews(
   return views;
 }
 
-/** A reading before it is read. */
+/** A reading before it is read, and brought to a size. */
 export function open(
   { bytes, header }: Pick<Opened, "bytes" | "header">,
   { page, upright, profiled }: Pick<DecodeVariant, "page" | "upright" | "profiled">,
   failOn: SharpOptions["failOn"],
+  size: Size,
 ): Sharp {
   const photo = sharp(bytes, { ...optionsOf(failOn), ignoreIcc: !profiled, ...(page > 0 && { page }) });
   // from a profile sharp goes to Display P3 where there are more than 8 bits, and leaves it at that
   if (profiled && header.icc && header.space === "rgb16") photo.withIccProfile("srgb", { attach: false });
-  return upright ? photo.autoOrient() : photo;
+  if (!upright) return photo;
+  photo.autoOrient();
+  const { width, height } = header.autoOrient;
+  // enlarging moves a photo a little to one side, and one that is turned afterwards to another; what is cut is turned before
+  return width < size.width || height < size.height
+    ? photo.extract({ left: 0, top: 0, width, height })
+    : photo;
 }
 
 /** The last steps, which the HEIC thread shares: RGB on white, or RGBA. */

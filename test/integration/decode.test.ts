@@ -38,21 +38,25 @@ describe("decode", () => {
     expect(pixels.every((value, index) => index % 3 === 0 || value === pixels[index - 1])).toBe(true);
   });
 
+  const undo: Record<number, (photo: Sharp) => Sharp> = {
+    1: (photo) => photo,
+    2: (photo) => photo.flop(),
+    3: (photo) => photo.rotate(180),
+    4: (photo) => photo.flip(),
+    5: (photo) => photo.flop().rotate(-90),
+    6: (photo) => photo.rotate(-90),
+    7: (photo) => photo.flop().rotate(90),
+    8: (photo) => photo.rotate(90),
+  };
   test.each([1, 2, 3, 4, 5, 6, 7, 8])("applies orientation %i", async (orientation) => {
     // stored so that the orientation turns it upright again
-    const undo: Record<number, (photo: Sharp) => Sharp> = {
-      1: (photo) => photo,
-      2: (photo) => photo.flop(),
-      3: (photo) => photo.rotate(180),
-      4: (photo) => photo.flip(),
-      5: (photo) => photo.flop().rotate(-90),
-      6: (photo) => photo.rotate(-90),
-      7: (photo) => photo.flop().rotate(90),
-      8: (photo) => photo.rotate(90),
-    };
-    const turned = await undo[orientation]!(sharp(menu)).png().toBuffer();
-    const bytes = await sharp(turned).withMetadata({ orientation }).jpeg({ quality: 95 }).toBuffer();
+    const stored = async (photo: Buffer): Promise<Sharp> =>
+      sharp(await undo[orientation]!(sharp(photo)).png().toBuffer()).withMetadata({ orientation });
+    const bytes = await (await stored(menu)).jpeg({ quality: 95 }).toBuffer();
     expect(difference(await pixelsOf(bytes), plain)).toBeLessThan(3);
+    const small = await sharp(menu).resize(48, 60, { fit: "fill" }).png().toBuffer();
+    const enlarged = await pixelsOf(await (await stored(small)).png().toBuffer());
+    expect(difference(enlarged, await pixelsOf(small))).toBeLessThan(0.5);
   });
 
   test("judges real photos that lost the end when at least half is there, and refuses the others", async () => {
