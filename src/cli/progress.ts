@@ -47,6 +47,7 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
   const away = new Map<string, Set<string>>();
   let photos = 0;
   let [first, last] = [0, 0];
+  let [batches, batched] = [0, 0];
   let wake: (() => void) | undefined;
 
   const failed = (): number => verdicts.get("failed") ?? 0;
@@ -109,6 +110,10 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
       stage(_stage, _lane, seconds) {
         first ||= performance.now() - seconds * 1000;
       },
+      batch(_id, frames) {
+        batches++;
+        batched += frames;
+      },
       finished: (photo, _lane, outcome, changed) => left(photo, outcome, changed),
       retried: (photo, _lane, error) => putOff(photo, error),
     },
@@ -160,7 +165,9 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
     summary(model, provider) {
       const judged = photos - failed();
       const speed = judged > 0 ? `${((judged / (last - first)) * 1000).toFixed(1)} photos/s ` : "";
-      return `${tally()}, ${speed}with ${model} on ${provider}`;
+      const shape =
+        batches > 0 ? `in ${counted(batches, "batch", "batches")} of ${(batched / batches).toFixed(1)} ` : "";
+      return `${tally()}, ${speed}${shape}with ${model} on ${provider}`;
     },
   };
 }

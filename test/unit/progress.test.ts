@@ -87,7 +87,7 @@ test("what a shell writes when all has ended does not stand on the last line", (
   expect(quiet.said).toEqual([]);
 });
 
-test("a summary counts what failed apart, and gives the speed of what was judged", () => {
+test("a summary counts what failed apart, and gives the speed and the batches of what was judged", () => {
   const progress = createProgress(terminal(), true, false);
   progress.decided(["8", "9"]);
   expect(progress.summary("m-1", "cpu")).toBe("0 judged, 0 failed, 2 decided before, with m-1 on cpu");
@@ -100,9 +100,10 @@ test("a summary counts what failed apart, and gives the speed of what was judged
   const scores = { categories: { food: 1 }, human: 0 };
   const decision: Decision = { verdict: "shown", rule: "clear", reason: "", category: "food", tags: [] };
   const shown: LineOutcome = { ...outcome, result: { scores, decision } };
+  for (const frames of [1, 2]) progress.events.batch?.("b", frames, 0.01, "cpu");
   progress.events.finished?.({ ...photo, id: "2" }, "live", shown, true);
   expect(progress.summary("m-1", "cpu")).toMatch(
-    /^1 judged, 1 failed, 2 decided before, [\d.]+ photos\/s with m-1 on cpu$/,
+    /^1 judged, 1 failed, 2 decided before, [\d.]+ photos\/s in 2 batches of 1\.5 with m-1 on cpu$/,
   );
   progress.stop();
 });
