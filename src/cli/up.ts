@@ -46,7 +46,7 @@ would take photos of the other's.
 
   --once      end when everything is judged, with a table of the photos; what cannot be read is named, and what failed last
   --json      one JSON object a photo on stdout, as of maitred classify, with id, bucket and key in place of its path; none of
-              what another worker judged
+              what another worker judged, or of what a backfill only proposes or leaves as it was
   --verbose   the worker's log on stderr, as JSON, with all there is to know of an error
 
   maitred up ./my-photos

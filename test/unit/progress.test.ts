@@ -51,6 +51,31 @@ test("a photo that fails again at the next start is not said again, and each is 
   progress.stop();
 });
 
+test.each([false, true])(
+  "what a backfill proposes is not told as the photo's verdict (as JSON: %s)",
+  (json) => {
+    const screen = terminal();
+    const progress = createProgress(screen, json, true);
+    const photo = { id: "1", store: "s3", bucket: "b", key: "k", version: "", known: {}, fed: true } as const;
+    const scores = { categories: { food: 0.9 }, human: 0 };
+    const decision: Decision = { verdict: "shown", rule: "clear", reason: "r", category: "food", tags: [] };
+    const outcome = {
+      photoId: "1",
+      by: "model:m",
+      policy: "p",
+      known: {},
+      batch: "b",
+      result: { scores, decision },
+    };
+    const told = (): number => screen.said.length + screen.printed.length;
+    progress.events.finished?.(photo, "backfill", outcome, false);
+    expect(told()).toBe(0);
+    progress.events.finished?.(photo, "backfill", outcome, true);
+    expect(told()).toBe(1);
+    progress.stop();
+  },
+);
+
 test("a bucket that gives nothing is told of once, until it has given a photo", () => {
   const screen = terminal();
   const progress = createProgress(screen, false, true);
