@@ -147,8 +147,9 @@ function outcomeLine({ propose, outcome }: BackfillRow, counts: readonly Backfil
   const first = sum(judged.filter(({ before }) => before === "pending"));
   const changed = sum(judged.filter(isChange));
   const firsts = first > 0 ? `, ${first} their first` : "";
-  if (!propose || outcome) return `${changed} got another verdict or category${firsts}`;
-  return `${sum(judged)} proposed: ${changed} would get another verdict or category${firsts}`;
+  if (propose && (!outcome || outcome === "discarded"))
+    return `${sum(judged)} proposed: ${changed} would ${outcome ? "have got" : "get"} another verdict or category${firsts}`;
+  return `${changed} got another verdict or category${firsts}`;
 }
 
 /** The state, who gave it that and why, and what a run waits for by the clock of this machine. */

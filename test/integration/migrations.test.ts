@@ -289,6 +289,7 @@ describe("migrations", () => {
         "0038_lineage",
         "0039_same_etag",
         "0040_first_uploads",
+        "0041_applied",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);

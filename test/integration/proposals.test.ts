@@ -1,6 +1,6 @@
 import { describe, expect } from "vitest";
 import { policyIdOf } from "../../src/decide/policy.ts";
-import { readBackfillCounts } from "../../src/store/backfill-counts.ts";
+import { readBackfillCounts, sampleBackfillChanges } from "../../src/store/backfill-counts.ts";
 import { endBackfills, feedBackfill, feedRetries } from "../../src/store/backfill-feed.ts";
 import {
   addBackfill,
@@ -104,6 +104,27 @@ describe("a backfill that proposes", () => {
     expect(await readBackfillCounts(db.pool, id)).toHaveLength(4);
     expect(await rollback(db, id)).toBe(3);
     expect(await states(db)).toBe("shown hidden hidden shown");
+  });
+
+  test("counts as kept what was decided otherwise before it was applied", async ({ db }) => {
+    const ids = await judge(db, before);
+    const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
+    await feedAll(db, id);
+    // of d only the model is another
+    await judge(db, { ...after, d: before["d"]! }, { by: "model:m-2", fed: true });
+    await endBackfills(db.pool);
+    const moves = async (): Promise<string[]> =>
+      (await readBackfillCounts(db.pool, id))
+        .map(({ before, after, afterCategory, photos }) => `${before} ${after} ${afterCategory} ${photos}`)
+        .sort();
+    const [hidden, shown] = ["hidden hidden ambience 1", "shown hidden food 1"];
+    expect(await moves()).toEqual([hidden, "review shown ambience 1", shown, "shown shown other 1"]);
+    for (const name of ["b", "d"])
+      await db.pool.query("select record_review($1, 'bob', 'hidden')", [ids[name]]);
+    expect(await applyAll(db, id)).toBe(4);
+    expect(await moves()).toEqual([hidden, "review kept food 1", shown, "shown kept other 1"]);
+    const changes = await sampleBackfillChanges(db.pool, id, 10);
+    expect(changes.map(({ photoId }) => photoId)).toEqual([ids["a"]]);
   });
 
   test("leaves nothing behind when it is discarded", async ({ db }) => {

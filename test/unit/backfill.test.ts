@@ -116,6 +116,7 @@ test("a first verdict is told apart from another one, and a proposal from what i
   const proposed = "1043 proposed: 3 would get another verdict or category, 1000 their first";
   expect(line({ propose: true, outcome: null })).toBe(proposed);
   expect(line({ propose: true, outcome: "applied" })).toMatch(/^3 got another/);
+  expect(line({ propose: true, outcome: "discarded" })).toMatch(/^1043 proposed: 3 would have got another/);
 });
 
 test("a run that waits for its hours says until when, as long as there is something to feed", () => {
