@@ -81,9 +81,10 @@ export async function openModel(folder: string, variant = "auto"): Promise<Model
   for (const [file, { sha256 }] of Object.entries(files)) {
     if (!file.endsWith(".onnx"))
       throw invalid(`${path}: files: expected graphs, got ${file}: weights must be in the graph itself`);
-    const found = await hashOf(join(folder, file));
+    const at = join(folder, file);
+    const found = await hashOf(at);
     if (found !== sha256)
-      throw invalid(`${file}: expected sha256 ${sha256}, got ${found}: fetch the model again`);
+      throw invalid(`${at}: expected sha256 ${sha256}, got ${found}: fetch the model again`);
   }
   const graphs = Object.entries(files).map(([file, { sha256 }]) => ({
     variant: variantOf(file),

@@ -127,6 +127,6 @@ describe("classify", () => {
     writeFileSync(join(folder, "model.json"), JSON.stringify(model));
     const command = await ended(["classify", join(samples, "menu-1.jpg")], { MAITRED_MODEL: folder });
     expect(command.code).toBe(2);
-    expect(command.err).toContain("expected sha256");
+    expect(command.err).toContain(`${join(folder, "model.onnx")}: expected sha256`);
   });
 });
