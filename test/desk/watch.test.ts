@@ -66,6 +66,11 @@ describe.skipIf(!CHROMIUM)("operate", { timeout: 180_000 }, () => {
     await desk.db.pool.query("update backfills set expected = 6 where id = $1", [backfill]);
     await expect.poll(position, { timeout: 20_000 }).toBeCloseTo(1 / 3);
     await page.getByText("50 % read, ").waitFor();
+    // what is proposed is nobody's verdict yet
+    const proposed = page.getByText(/other verdicts? proposed/);
+    expect(await proposed.count()).toBe(1);
+    await desk.db.pool.query("update backfills set propose = true where id = $1", [backfill]);
+    await expect.poll(() => proposed.count(), { timeout: 20_000 }).toBe(2);
     const row = page.getByRole("region", { name: "Failures" }).getByRole("row", { name: "CORRUPT" });
     await row.getByText("4").waitFor();
     await page
