@@ -9,7 +9,6 @@ import type { Lane } from "./photo.ts";
 type RunBatch<In, Out> = (items: In[]) => Promise<readonly (Out | Error)[]>;
 
 interface BatchLimits {
-  /** Items in one batch. */
   maxSize: number;
   /** Milliseconds from when the oldest waiting item arrived; its batch then leaves although one is running. */
   maxWaitMs: number;

@@ -49,7 +49,6 @@ export interface PhotoJob extends PhotoRef {
   found?: true;
 }
 
-/** What became of an event. */
 export interface EventOutcome {
   /** null where the event speaks of no photo that is known. */
   photoId: string | null;

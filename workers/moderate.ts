@@ -30,7 +30,6 @@ import { createOutageLogger, openServers } from "../src/wiring/servers.ts";
 import { createWorkerObserver } from "../src/wiring/worker-observer.ts";
 
 export interface RunningWorker {
-  /** What judges now. */
   readonly model: string;
   readonly provider: string;
   /** Where metrics and health are. */

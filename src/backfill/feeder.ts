@@ -20,7 +20,6 @@ export interface FeederDeps extends SourceDeps {
   running(): Promise<StoredBackfill[]>;
   /** What was fed before and is not judged yet, `olderThanS` seconds ago or more. */
   waitingPhotos(olderThanS: number): AsyncGenerator<PhotoJob[]>;
-  /** How many photos these are. */
   waiting(olderThanS: number): Promise<number>;
   add(photos: readonly PhotoJob[]): Promise<void>;
   /** Photos that wait in the backfill lane. */
@@ -70,7 +69,6 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
   let lostAt = Number.NEGATIVE_INFINITY;
   let finishAt = Number.NEGATIVE_INFINITY;
   let standsBack = false;
-  /** Whose turn was the last. */
   let last = "0";
 
   async function requeue(): Promise<void> {

@@ -6,7 +6,6 @@ export type Fields = Record<string, string> | typeof UNREADABLE | typeof ROUNDED
 export const UNREADABLE = "cannot be read";
 const ROUNDED = "has a number that JSON rounds: quote it";
 
-/** The fields of an object. */
 export function parseLine(line: string): Fields {
   if (isMangled(line)) return UNREADABLE;
   let value: unknown;

@@ -16,7 +16,6 @@ export interface ManifestCursor {
   record: number;
 }
 
-/** One record of a manifest. */
 export interface ManifestRecord {
   /** Undefined where it names no photo that could be. */
   photo: (PhotoRef & { known: PhotoMetadata }) | undefined;

@@ -8,7 +8,6 @@ import type { FedSelector, PhotoSelector } from "./selector.ts";
 /** Where a selector goes on; stored as JSON, and null at its beginning. */
 export type Cursor = { after: string } | ManifestCursor;
 
-/** An object, as a listing or a list names it, and what that says of it. */
 type NamedObject = PhotoRef & { known: PhotoMetadata };
 
 /** A stretch of a selector. Nothing of it is made known before it is fed, or of a run that is stopped it would wait for nobody. */

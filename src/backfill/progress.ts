@@ -2,7 +2,6 @@ import type { BackfillRow } from "../store/backfills.ts";
 import { parseHours, waitsUntil } from "./hours.ts";
 import { selector } from "./selector.ts";
 
-/** Of a run, what says how far it is. */
 type Going = Pick<BackfillRow, "what" | "cursor" | "readAll" | "expected" | "seen" | "fed" | "waiting">;
 
 /** How much of its selector was read, 0 to 1; undefined where nobody knows how much there is before its end. */
@@ -50,7 +49,6 @@ export function formatRate(photosPerS: number): string {
     : String(Number(photosPerS.toPrecision(2)));
 }
 
-/** Of a run, what says whether anybody works on it, as far as Postgres knows. */
 export type Waiting = Pick<
   BackfillRow,
   "state" | "model" | "hours" | "readAll" | "retrying" | "waiting" | "feeder" | "workers" | "able"

@@ -22,7 +22,6 @@ export const selector = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("photos"),
     state: z.enum(STATES).optional(),
-    /** Why it failed. */
     code: z.string().optional(),
     /** Decided by another model than the backfill's. */
     olderModel: z.boolean().optional(),
@@ -42,11 +41,9 @@ export const selector = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("policy"), policy: z.string(), upTo: z.string().regex(/^\d+$/) }),
 ]);
 type Selector = z.infer<typeof selector>;
-/** What a feeder works on. */
 export type FedSelector = Exclude<Selector, { kind: "policy" }>;
 export type PhotoSelector = Extract<Selector, { kind: "photos" }>;
 
-/** The selector in words, for lists and progress. */
 export function describe(what: Selector): string {
   switch (what.kind) {
     case "prefix":

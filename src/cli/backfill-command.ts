@@ -10,10 +10,8 @@ export const options = {
   ...flags("watch", "json"),
 };
 
-/** One of the words after `maitred backfill`. */
 export type BackfillCommand = Subcommand<typeof options>;
 
-/** The id of a backfill, which is all that a command was given. */
 export function idOf([id, ...more]: readonly string[]): string {
   if (id === undefined || more.length > 0 || !/^\d{1,18}$/.test(id)) {
     throw new UsageError("expected the number of one backfill, as maitred backfill list shows it");

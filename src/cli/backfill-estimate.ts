@@ -25,12 +25,10 @@ import {
 } from "./rendition-sample.ts";
 import { drawStatus } from "./terminal.ts";
 
-/** Of a backfill, what it takes to say how long and how much. */
 interface Intended extends Deciding {
   what: FedSelector;
   maxRate: number | null;
   hours: string | null;
-  /** Template of renditions. */
   rendition: string | null;
 }
 

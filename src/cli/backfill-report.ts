@@ -19,7 +19,6 @@ import { printResult, table } from "./output.ts";
 import { nothingAfter } from "./subcommand.ts";
 import { sayStatus, wipeStatus } from "./terminal.ts";
 
-/** maitred backfill list: see `backfill`. */
 export const list: BackfillCommand = (rest, { json }, terminal) => {
   nothingAfter("list", rest);
   return async (db) => {
@@ -46,7 +45,6 @@ export const list: BackfillCommand = (rest, { json }, terminal) => {
   };
 };
 
-/** maitred backfill status: see `backfill`. */
 export const status: BackfillCommand = (rest, { watch, json }, terminal) => {
   const id = idOf(rest);
   return async (db) => {
@@ -81,7 +79,6 @@ export async function follow(db: Pool, id: string, terminal: Terminal, json: boo
   }
 }
 
-/** maitred backfill report: see `backfill`. */
 export const report: BackfillCommand = (rest, values, terminal) => {
   const id = idOf(rest);
   const most = numberOption(values, "most", whole(0)) ?? 20;

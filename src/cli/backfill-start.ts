@@ -29,7 +29,6 @@ import { printResult } from "./output.ts";
 
 type Given = Values<typeof options>;
 
-/** maitred backfill start: see `backfill`. */
 export const start: BackfillCommand = async (rest, values, terminal) => {
   const chosen = selectorOf(rest, values);
   const maxRate = numberOption(values, "max-rate", between(0.01, 1e6)) ?? null;

@@ -8,7 +8,6 @@ import { FEW_SOURCES, fewSources } from "../evaluate/report.ts";
 import type { TrainedOn } from "../evaluate/trained-on.ts";
 import { table } from "./output.ts";
 
-/** What is printed as JSON. */
 export interface Outcome {
   model: string;
   photos: number;
@@ -100,7 +99,6 @@ interface Written {
   writes: boolean;
 }
 
-/** The outcome as lines for a terminal. */
 export function summaryOf(chosen: Outcome, { out, told, writes }: Written): string[] {
   const { model, photos, sources, before, after, byOthers, target, warnings } = chosen;
   const lines = [`${model}: ${photos} labelled photos from ${sources} sources`, ""];

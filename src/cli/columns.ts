@@ -19,7 +19,6 @@ export function cut(text: string, most: number): string {
   return `${fitting(letters, most - 1 - columnsOf(end)).join("")}…${end}`;
 }
 
-/** Text in at least so many columns. */
 export function pad(text: string, least: number): string {
   return text + " ".repeat(Math.max(0, least - columnsOf(text)));
 }

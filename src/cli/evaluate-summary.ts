@@ -11,7 +11,6 @@ import { FEW_SOURCES, fewSources } from "../evaluate/report.ts";
 import { table } from "./output.ts";
 import { counted } from "./plural.ts";
 
-/** The report as lines for a terminal. */
 export function summaryOf({ subjects, comparison, unjudged, problems, labelled }: Report): string[] {
   const lines: string[] = [];
   for (const { name, provider, evaluation } of subjects) {

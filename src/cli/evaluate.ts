@@ -83,7 +83,6 @@ Exit codes: 0 every label counted, 1 some photos or lines were left out.
   },
 });
 
-/** One model, or the two to compare. */
 async function modelsOf(
   values: { model?: string; compare?: string; "compare-variant"?: string },
   config: Config,

@@ -108,7 +108,6 @@ export function openPictureHeic(): HeicDecoder {
   return createHeicDecoder(threadEntry("heic"), Math.max(1, Math.floor(availableParallelism() / 2)));
 }
 
-/** A labelled photo that could not be judged. */
 interface Unjudged {
   file: string;
   error: ModerationError;

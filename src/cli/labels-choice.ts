@@ -8,7 +8,6 @@ import { counted } from "./plural.ts";
 
 export const choiceOptions = texts("from", "since", "limit", "without-held-out", "held-out");
 
-/** Which labels `maitred labels export` is asked for. */
 export interface Choice {
   from: ReadonlySet<string>;
   since: Date;

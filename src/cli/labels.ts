@@ -103,7 +103,6 @@ function folderOf([what, folder, ...rest]: readonly string[]): string {
   return resolve(folder);
 }
 
-/** What is written to. */
 function foldersOf(folder: string): string[] {
   return [folder, join(folder, "photos")];
 }
@@ -205,5 +204,4 @@ function summary(done: Exported, dryRun: boolean, folder: string): string {
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** Pixels: twice what the largest model reads, so that training can crop. */
 const LONG_SIDE = 512;
-/** Photos in hand at once. */
 const WIDTH = 16;

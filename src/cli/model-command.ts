@@ -5,5 +5,4 @@ export const options = {
   ...flags("force", "stop", "json"),
 };
 
-/** One of the words after `maitred model`. */
 export type ModelCommand = Command<typeof options>["run"];

@@ -30,7 +30,6 @@ interface Listed {
   problem: string;
 }
 
-/** maitred model list: see `model`. */
 export const list: ModelCommand = async ({ values }, terminal) => {
   const settings = withEmbedded(readConfig(terminal.env));
   const known = settings.databaseUrl

@@ -20,7 +20,6 @@ import { counted } from "./plural.ts";
 import { withPostgres } from "./postgres.ts";
 import { unfitWorkers } from "./worker-policies.ts";
 
-/** maitred model promote: see `model`. */
 export const promote: ModelCommand = async ({ values, positionals: [id] }, terminal) => {
   const { gold, reason, force } = values;
   if (id === undefined) throw new UsageError("expected the id of a model");
@@ -84,7 +83,6 @@ export const promote: ModelCommand = async ({ values, positionals: [id] }, termi
   });
 };
 
-/** maitred model rollback: see `model`. */
 export const rollback: ModelCommand = async ({ values }, terminal) => {
   const { reason, from: expected, force } = values;
   if (!reason) throw new UsageError("expected --reason, for the history");

@@ -11,7 +11,6 @@ import { printResult, table } from "./output.ts";
 import { counted } from "./plural.ts";
 import { withPostgres } from "./postgres.ts";
 
-/** maitred model shadow: see `model`. */
 export const shadow: ModelCommand = async ({ values, positionals: [id] }, terminal) => {
   if (values.stop === (id !== undefined)) throw new UsageError("expected the id of a model, or --stop");
   if (values.stop && values.share !== undefined) throw new UsageError("--share: expected the id of a model");
@@ -43,7 +42,6 @@ export const shadow: ModelCommand = async ({ values, positionals: [id] }, termin
   });
 };
 
-/** maitred model compare: see `model`. */
 export const compare: ModelCommand = async ({ values, positionals: [id] }, terminal) => {
   const most = numberOption(values, "most", whole(0)) ?? 20;
   return withPostgres(connectedConfig(terminal), async (db) => {

@@ -26,7 +26,6 @@ interface Checked {
   agrees: boolean;
 }
 
-/** maitred model verify: see `model`. */
 export const verify: ModelCommand = async ({ values, positionals }, terminal) => {
   if (positionals.length === 0) throw new UsageError("expected the id or the folder of a model");
   const config = readConfig(terminal.env);
@@ -173,5 +172,4 @@ function printed(checked: readonly Checked[]): string[] {
   return table([["", "model", "variant", "runs on", "ms/photo", "mean diff.", "max diff.", ""], ...rows]);
 }
 
-/** Photos that every variant judges. */
 const SAMPLES = 32;

@@ -41,7 +41,6 @@ export interface BucketSweep {
   rate: number;
   /** Photos that may wait in the lane, besides those that a feeder keeps there, before this waits. */
   queueLimit: number;
-  /** Keys of a page of the listing. */
   pageSize?: number;
   progress(totals: Totals, cursor: string): void;
   say(text: string): void;
@@ -52,7 +51,6 @@ export interface Result extends Totals, Target {
   dryRun: boolean;
   /** Whether every key was looked at. */
   finished: boolean;
-  /** Why it is not finished. */
   stopped?: string;
   /** Keys that the store listed elsewhere than in the order of their bytes, which made it slower. */
   unordered?: { keys: number; such: string };

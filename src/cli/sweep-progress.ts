@@ -36,7 +36,6 @@ export function createSweepProgress(terminal: Terminal, { bucket, prefix }: Targ
   };
 }
 
-/** What came of a sweep, for a person. */
 export function describe(result: Result): string[] {
   const { bucket, prefix, listed, seconds, dryRun, stopped, samples, unordered } = result;
   const lines = [

@@ -1,7 +1,6 @@
 import { parseDocument, type Scalar, visit } from "yaml";
 import type { Policy } from "./policy.ts";
 
-/** A number of a policy that becomes another one. */
 interface Change {
   /** `human.review`, `categories.food` ... */
   at: readonly [string, string];
@@ -9,7 +8,6 @@ interface Change {
   to: number;
 }
 
-/** Whatever differs in the thresholds of two policies. */
 export function changesBetween(before: Policy, after: Policy): Change[] {
   const numbers = (policy: Policy): [string, string, number][] => [
     ["human", "hide", policy.human.hide],

@@ -1,7 +1,6 @@
 import { lookup as systemLookup } from "node:dns";
 import { BlockList, isIP, type LookupFunction } from "node:net";
 
-/** Which addresses a webhook may be sent to. */
 export interface Addresses {
   /** Whether it may be sent to this address, and whether over TLS; `host` may be a name, of which nothing is known yet. */
   permits(host: string, encrypted: boolean): boolean;

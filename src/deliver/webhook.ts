@@ -13,7 +13,6 @@ interface Post {
   body: string;
 }
 
-/** Sends webhooks, each once. */
 interface WebhookSender extends Closable {
   /** Never throws: what goes wrong is the receiver's, or the network's, and is the answer. */
   post(post: Post): Promise<Attempt>;

@@ -8,7 +8,6 @@ import { ConfigError } from "../errors.ts";
 import { readIfThere } from "../processes.ts";
 import { findPostgresBinaries } from "./binaries.ts";
 
-/** The files of a server of our own. */
 export interface Places {
   root: string;
   data: string;

@@ -3,7 +3,6 @@ import type { Decision, Scores } from "../photo.ts";
 import type { Label } from "./labelled.ts";
 import { clusteredProportion, type Proportion } from "./statistics.ts";
 
-/** A labelled photo, what the model says of it, and what the policy makes of that. */
 export interface Judged {
   label: Label;
   scores: Scores;

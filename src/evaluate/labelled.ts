@@ -77,7 +77,6 @@ export function requireThere(path: string): Stats {
   }
 }
 
-/** The first of many lines. */
 export function someOf(lines: readonly string[]): string[] {
   const more = lines.length > SHOWN ? [`and ${lines.length - SHOWN} more`] : [];
   return [...lines.slice(0, SHOWN), ...more];

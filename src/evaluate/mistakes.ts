@@ -5,7 +5,6 @@ import type { Label } from "./labelled.ts";
 export interface Mistake {
   file: string;
   path: string;
-  /** What people said of it. */
   label: Pick<Label, "category" | "human" | "small" | "kind" | "source">;
   /** What the model said: its category, how probable, how probable a human, and what would become of it. */
   said: { category: string; score: number; human: number; verdict: string; reason: string };

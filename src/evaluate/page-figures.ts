@@ -10,7 +10,6 @@ import { type Reliability, wordsOfChance } from "./reliability.ts";
 import type { Subject } from "./report.ts";
 import type { CurvePoint } from "./statistics.ts";
 
-/** What the groups are called, wherever they are shown. */
 export const GROUP_NAMES: Record<Group, string> = {
   humans: "with a human",
   smallHumans: "of them, every human small",

@@ -4,7 +4,6 @@ import { clusterOf, isIn } from "./effect.ts";
 import type { Label } from "./labelled.ts";
 import { FEWEST_TO_DIFFER, mcnemar } from "./statistics.ts";
 
-/** How two models answered the same question about the same photos. */
 export interface PairedComparison {
   question: keyof typeof QUESTIONS;
   photos: number;

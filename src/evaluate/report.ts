@@ -3,7 +3,6 @@ import type { Comparison } from "./comparison.ts";
 import type { Evaluation } from "./evaluation.ts";
 import type { TrainedOn } from "./trained-on.ts";
 
-/** A model, and how good it is. */
 export interface Subject {
   /** As people call it: id and variant. */
   name: string;

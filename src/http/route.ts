@@ -26,7 +26,6 @@ export interface Kept {
   answer: unknown;
 }
 
-/** The neighbours of the API. */
 export interface ApiDeps extends IdempotencyKeys {
   /** The token with this id, unless it was revoked. */
   findToken(id: string): Promise<StoredToken | undefined>;

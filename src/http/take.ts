@@ -10,7 +10,6 @@ import { HttpProblem } from "./problem.ts";
 import type { Answer, ApiDeps } from "./route.ts";
 import type { noticed, takenAll } from "./schemas.ts";
 
-/** Whose notifications a route takes. */
 export interface Source {
   /** As metrics and `maitred events` have it. */
   name: string;
@@ -26,7 +25,6 @@ export const sources = {
   sns: { name: "sns", parse: parseNotification, hallmark: z.union([s3Hallmark, eventBridgeHallmark]) },
 } satisfies Record<string, Source>;
 
-/** What a request of a store brought. */
 interface Notice {
   said: unknown;
   /** The body as it came, which is what is kept. */

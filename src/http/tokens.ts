@@ -7,10 +7,8 @@ export const SCOPES = ["ingest", "read", "operate", "review"] as const;
  */
 export type Scope = (typeof SCOPES)[number];
 
-/** What is kept of a token. */
 export interface StoredToken {
   id: string;
-  /** Whose it is. */
   name: string;
   hash: Uint8Array;
   scopes: readonly string[];

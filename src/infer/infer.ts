@@ -5,9 +5,7 @@ import type { HumanMap, Scores } from "../photo.ts";
 import { createThread } from "../thread.ts";
 import type { Graph, Model, Provider } from "./model.ts";
 
-/** What the thread is started with. */
 export interface InferData {
-  /** The graph to open, by provider. */
   graphs: Record<Provider, Graph>;
   side: number;
   categories: number;

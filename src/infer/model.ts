@@ -32,7 +32,6 @@ export interface Model {
   folder: string;
   /** Of model.json, and so of everything that it names. */
   sha256: string;
-  /** The graph that runs on each provider. */
   graphs: Record<Provider, Graph>;
   /** Every graph of the folder. */
   variants: readonly Graph[];

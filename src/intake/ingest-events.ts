@@ -11,7 +11,6 @@ export interface QueueDeps {
   unqueued(olderThanS: number, limit: number): Promise<(PhotoJob & { lane: Lane })[]>;
 }
 
-/** The neighbours of the intake of events: the table of photos, and the queues. */
 export interface EventDeps extends QueueDeps {
   /** Acts on events in one transaction, and answers in their order. */
   record(events: readonly PhotoEvent[]): Promise<EventOutcome[]>;

@@ -1,7 +1,6 @@
 import type { Lane, PhotoJob, PhotoMetadata, PhotoRef } from "../photo.ts";
 import { type QueueDeps, queuePhotos } from "./ingest-events.ts";
 
-/** The two neighbours of the intake: the table of photos, and the queues. */
 interface IngestDeps extends Omit<QueueDeps, "unqueued"> {
   /**
    * Makes photos known, in the order given; what is known already stays, and what was withdrawn since `looked`. Of those

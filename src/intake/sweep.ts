@@ -16,7 +16,6 @@ export interface ListedPage {
   upTo: string | undefined;
 }
 
-/** The neighbours of a sweep: the store, the table of photos, and the queue. */
 export interface SweepDeps extends ReconcileDeps {
   /** The listing behind a key. */
   pages(after: string): AsyncIterable<ListedPage>;

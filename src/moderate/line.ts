@@ -51,7 +51,6 @@ export interface ModelSteps {
   decide(scores: Scores): Decision;
 }
 
-/** A photo's bytes, and what its object's metadata says of it. */
 export interface Fetched {
   bytes: Uint8Array;
   known: PhotoMetadata;

@@ -1,13 +1,11 @@
 import { asError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 
-/** A registered model: its id, and the hash of its model.json. */
 export interface ModelRef {
   id: string;
   sha256: string;
 }
 
-/** What the workers are to run. */
 export interface DesiredModels {
   /** undefined: nobody said, and each goes on with what it runs. */
   active: ModelRef | undefined;

@@ -1,7 +1,6 @@
 import type { ErrorCode } from "../errors.ts";
 import type { Decision, PhotoMetadata, PhotoRef, Scores } from "../photo.ts";
 
-/** What a model said of a photo, and what follows from it. */
 export interface Judged {
   by: string;
   scores: Scores;

@@ -1,6 +1,5 @@
 import { int } from "../setting.ts";
 
-/** Settings of what feeds backfills. */
 export const backfill = {
   feedLimit: int(
     "MAITRED_FEED_LIMIT",

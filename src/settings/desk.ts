@@ -1,6 +1,5 @@
 import { choice, int, list, origin, secret, text, webUrl } from "../setting.ts";
 
-/** Settings of the desk, and of who may sign in to it. */
 export const desk = {
   deskUrl: origin(
     "MAITRED_DESK_URL",

@@ -1,6 +1,5 @@
 import { int, networks } from "../setting.ts";
 
-/** Settings of what tells destinations. */
 export const effects = {
   webhookAllow: networks(
     "MAITRED_WEBHOOK_ALLOW",

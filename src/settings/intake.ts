@@ -1,6 +1,5 @@
 import { choice, int, list, networks, text, webUrl } from "../setting.ts";
 
-/** Settings of what takes events and answers questions. */
 export const intake = {
   host: text("MAITRED_HOST", "127.0.0.1", "address that HTTP listens on"),
   port: int("MAITRED_PORT", 7070, 0, 65_535, "port that HTTP listens on; 0: any free one"),

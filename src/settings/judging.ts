@@ -1,6 +1,5 @@
 import { choice, int, path, secret, serverUrl, text } from "../setting.ts";
 
-/** Settings of what judges: its servers, its model, its limits. */
 export const judging = {
   databaseUrl: serverUrl(
     "DATABASE_URL",

@@ -1,6 +1,5 @@
 import { choice, text, webUrl } from "../setting.ts";
 
-/** Settings of where photos lie, and of what is logged. */
 export const photos = {
   folders: text("MAITRED_FOLDERS", "", "folders that photos may be read from, separated by ':'"),
   keyTemplate: text("MAITRED_KEY_TEMPLATE", "", "what a key tells, such as {listing}/{name}"),

@@ -50,7 +50,6 @@ function isCancelled(thrown: unknown): thrown is UpstreamError {
   return thrown instanceof UpstreamError && CANCELLED.has((thrown.cause as { code?: unknown })?.code);
 }
 
-/** Says that a queue holds these photos. */
 export async function markQueued(db: Pool, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return;
   await query(db, { name: "mark_queued", text: "select mark_queued($1)", values: [ids] });

@@ -55,7 +55,6 @@ export async function keepAnswer(
   return kept ?? { status, answer };
 }
 
-/** Gives the key of a request back that was refused. */
 export async function freeKey(db: Pool, tokenId: string, key: string, request: Buffer): Promise<void> {
   await query(db, {
     name: "free_key",

@@ -116,7 +116,6 @@ export interface WorkerReport {
   problem: string;
 }
 
-/** Says what a worker runs. */
 export async function reportWorker(db: Pool, report: WorkerReport): Promise<void> {
   const { worker, model, variant, provider, pinned, problem } = report;
   await query(db, {
@@ -135,7 +134,6 @@ export async function reportFigures(db: Pool, worker: string, figures: object): 
   });
 }
 
-/** Says that a worker has ended. */
 export async function forgetWorker(db: Pool, worker: string): Promise<void> {
   await query(db, {
     name: "forget_worker",

@@ -188,7 +188,6 @@ export async function readPhotoState(
   return rows[0];
 }
 
-/** All that the API says of a photo. */
 export async function readPhoto(db: Pool, id: string): Promise<PhotoRecord | undefined> {
   const text = `${PHOTO_RECORD} where p.id = $1`;
   return (await query<PhotoRecord>(db, { name: "read_photo", text, values: [id] }))[0];

@@ -2,7 +2,6 @@ import type { Decision, Scores, Verdict } from "../photo.ts";
 import { ALIVE } from "./models.ts";
 import { type Pool, query } from "./pool.ts";
 
-/** What a model said of a photo, under the name of the model. */
 interface Said {
   model: string;
   scores: Scores;

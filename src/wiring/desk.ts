@@ -120,7 +120,6 @@ export async function openDesk(
   return { settings: { ...config, deskFolder: join(packageRoot(), "dist", "desk") }, deps };
 }
 
-/** What the dashboards read. */
 function openDashboards(db: Pool): DashboardDeps {
   return {
     counts: (days, step, model) => countsOver(db, days, step, model),

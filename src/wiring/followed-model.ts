@@ -23,7 +23,6 @@ import { asLineModel, type Models, type WarmModel } from "./models.ts";
 import { createOutageLogger } from "./servers.ts";
 
 interface FollowedModel {
-  /** What judges now. */
   readonly current: WarmModel;
   /** MAITRED_MODEL names it, so that it follows nobody. */
   readonly pinned: boolean;

@@ -19,10 +19,8 @@ import { openServers } from "./servers.ts";
 
 export interface EventIntake {
   db: Pool;
-  /** What `ingestEvents` needs. */
   events: EventDeps;
   queues: Queues;
-  /** How many uploads wait in the queue. */
   waiting(): Promise<number>;
 }
 
@@ -44,7 +42,6 @@ export async function openEventIntake(config: Config, log: Logger, scope: Scope)
   };
 }
 
-/** What queueing photos needs. */
 export function queueDeps(db: Pool, queues: Queues): QueueDeps {
   return {
     add: (lane, photos) => orQueueUnavailable(queues, queues.add(lane, photos)),

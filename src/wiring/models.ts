@@ -66,7 +66,6 @@ export function createModels(config: Config, scope: Scope): Models {
   };
 }
 
-/** What the line needs of it. */
 export function asLineModel({ judge, provider, close }: WarmModel): LineModel {
   return {
     by: `model:${judge.model.id}`,

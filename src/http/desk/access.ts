@@ -54,7 +54,6 @@ export interface AccessDeps {
   endSession(id: string, by: string, did: "signed-out" | "revoked"): Promise<boolean>;
 }
 
-/** Who may do what at the desk. */
 export interface Access {
   /** Who asks; undefined where nobody is signed in. */
   session(request: FastifyRequest): Promise<Session | undefined>;
@@ -188,7 +187,6 @@ function isUse(request: FastifyRequest): boolean {
 /** What the page sends where nobody has used it for a minute. */
 const IDLE = "idle";
 
-/** The roles of a token, by its scopes. */
 const ROLE_OF: Readonly<Record<string, Role>> = { read: "viewer", review: "moderator", operate: "operator" };
 
 async function ofToken(given: string, address: string, deps: AccessDeps, limits: Limits): Promise<Identity> {

@@ -11,7 +11,6 @@ export type Counts = Pick<z.infer<typeof shapes.counts>, "counts" | "models">;
 export type Agreement = z.infer<typeof shapes.agreement>["models"][number];
 export type Drift = z.infer<typeof shapes.drift>["scores"][number];
 
-/** What the dashboards read. */
 export interface DashboardDeps {
   counts(days: Days, step: "hour" | "day", model?: string): Promise<Counts>;
   agreement(days: Days): Promise<Agreement[]>;

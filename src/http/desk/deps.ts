@@ -95,7 +95,6 @@ export interface DeskDeps {
 
   operate: OperateDeps;
   dashboards: DashboardDeps;
-  /** The queue's own view. */
   board: Board;
 
   log(before: string | undefined, limit: number): Promise<AuditEntry[]>;

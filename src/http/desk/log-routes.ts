@@ -4,7 +4,6 @@ import { HttpProblem } from "../problem.ts";
 import * as shapes from "./log-schemas.ts";
 import type { DeskRoute } from "./route.ts";
 
-/** Who is, and who did what: for operators. */
 export const logRoutes: readonly DeskRoute[] = [
   {
     method: "GET",
