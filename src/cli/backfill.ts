@@ -188,24 +188,24 @@ const retryFailed: BackfillCommand = (rest, values, terminal) => {
   };
 };
 
-const COMMANDS: ReadonlyMap<string, BackfillCommand> = new Map([
-  ["start", start],
-  ["list", list],
-  ["status", status],
-  ["pause", change("paused", "paused")],
-  ["resume", change("running", "running again")],
-  ["cancel", change("cancelled", "cancelled")],
-  ["retry-failed", retryFailed],
-  ["report", report],
-  ["apply", apply],
-  ["discard", discard],
-  ["rollback", rollback],
-]);
+const COMMANDS: Readonly<Record<string, BackfillCommand>> = {
+  start,
+  list,
+  status,
+  pause: change("paused", "paused"),
+  resume: change("running", "running again"),
+  cancel: change("cancelled", "cancelled"),
+  "retry-failed": retryFailed,
+  report,
+  apply,
+  discard,
+  rollback,
+};
 
 const CHANGES = ["apply", "discard", "rollback", "pause", "resume", "cancel", "retry-failed"];
 const WORDS_OF: WordsOf<typeof options> = {
   ...Object.fromEntries(Object.keys(options).map((name) => [name, ["start"]])),
-  json: [...COMMANDS.keys()],
+  json: Object.keys(COMMANDS),
   by: ["start", ...CHANGES],
   why: ["pause", "resume", "cancel"],
   code: ["start", "retry-failed"],

@@ -119,11 +119,7 @@ const replay: Word = ([seq, ...more], values, terminal) => {
   };
 };
 
-const COMMANDS: ReadonlyMap<string, Word> = new Map([
-  ["list", list],
-  ["show", show],
-  ["replay", replay],
-]);
+const COMMANDS: Readonly<Record<string, Word>> = { list, show, replay };
 const WORDS_OF: WordsOf<typeof options> = {
   state: ["list", "replay"],
   destination: ["list", "replay"],

@@ -196,16 +196,16 @@ const remove: Word = (rest, { json }, terminal) => {
   return async (db) => say(terminal, json, id, await removeDestination(db, id), "is removed");
 };
 
-const COMMANDS: ReadonlyMap<string, Word> = new Map([
-  ["add", add],
-  ["list", list],
-  ["rotate", rotate],
-  ["catch-up", (rest, values, terminal) => catchUp(oneId("destination", rest), values, terminal)],
-  ["test", test],
-  ["enable", enable],
-  ["disable", disable],
-  ["remove", remove],
-]);
+const COMMANDS: Readonly<Record<string, Word>> = {
+  add,
+  list,
+  rotate,
+  "catch-up": (rest, values, terminal) => catchUp(oneId("destination", rest), values, terminal),
+  test,
+  enable,
+  disable,
+  remove,
+};
 const WORDS_OF: WordsOf<typeof options> = {
   bucket: ["add"],
   keep: ["rotate"],

@@ -177,12 +177,7 @@ async function* each(db: Pool, filter: BadMessageFilter): AsyncGenerator<BadMess
   }
 }
 
-const COMMANDS: ReadonlyMap<string, Subcommand> = new Map([
-  ["list", list],
-  ["show", show],
-  ["replay", replay],
-  ["discard", discard],
-]);
+const COMMANDS: Readonly<Record<string, Subcommand>> = { list, show, replay, discard };
 const MANY = ["list", "replay", "discard"];
 const WORDS_OF: WordsOf<typeof options> = { source: MANY, since: MANY, all: MANY };
 const PAGE = 100;

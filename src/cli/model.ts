@@ -7,14 +7,14 @@ import { verify } from "./model-verify.ts";
 import { choose, type WordsOf } from "./subcommand.ts";
 
 /** What does it, and how many words it reads. */
-const PARTS: ReadonlyMap<string, [run: ModelCommand, words: number]> = new Map([
-  ["list", [list, 0]],
-  ["verify", [verify, Number.POSITIVE_INFINITY]],
-  ["promote", [promote, 1]],
-  ["rollback", [rollback, 0]],
-  ["shadow", [shadow, 1]],
-  ["compare", [compare, 1]],
-]);
+const PARTS: Readonly<Record<string, [run: ModelCommand, words: number]>> = {
+  list: [list, 0],
+  verify: [verify, Number.POSITIVE_INFINITY],
+  promote: [promote, 1],
+  rollback: [rollback, 0],
+  shadow: [shadow, 1],
+  compare: [compare, 1],
+};
 const WORDS_OF: WordsOf<typeof options> = {
   photos: ["verify"],
   tolerance: ["verify"],

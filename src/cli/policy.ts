@@ -178,10 +178,7 @@ const apply: Subcommand = async (db, next, before, values, terminal) => {
   return EXIT.done;
 };
 
-const COMMANDS: ReadonlyMap<string, Subcommand> = new Map([
-  ["diff", diff],
-  ["apply", apply],
-]);
+const COMMANDS: Readonly<Record<string, Subcommand>> = { diff, apply };
 const WORDS_OF: WordsOf<typeof options> = {
   most: ["diff"],
   propose: ["apply"],

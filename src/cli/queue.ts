@@ -109,9 +109,9 @@ function oneLane([given, ...more]: readonly string[]): Lane {
   );
 }
 
-const COMMANDS: ReadonlyMap<string, Word> = new Map([
-  ["status", status],
-  ["pause", change("paused")],
-  ["resume", change("running")],
-]);
+const COMMANDS: Readonly<Record<string, Word>> = {
+  status,
+  pause: change("paused"),
+  resume: change("running"),
+};
 const WORDS_OF: WordsOf<typeof options> = { why: ["pause", "resume"], by: ["pause", "resume"] };

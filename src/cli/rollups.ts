@@ -62,8 +62,4 @@ const fold: Subcommand = async (db, terminal, json) => {
   return EXIT.done;
 };
 
-const COMMANDS: ReadonlyMap<string, Subcommand> = new Map([
-  ["check", check],
-  ["mend", mend],
-  ["fold", fold],
-]);
+const COMMANDS: Readonly<Record<string, Subcommand>> = { check, mend, fold };

@@ -52,8 +52,5 @@ const revoke: Word = (rest, values, terminal) => {
   };
 };
 
-const COMMANDS: ReadonlyMap<string, Word> = new Map([
-  ["list", list],
-  ["revoke", revoke],
-]);
+const COMMANDS: Readonly<Record<string, Word>> = { list, revoke };
 const WORDS_OF: WordsOf<typeof options> = { by: ["revoke"] };

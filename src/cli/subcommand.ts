@@ -25,7 +25,7 @@ export type WordsOf<Declared extends Options> = { readonly [Name in keyof Declar
 
 /** Runs the word that comes first, with Postgres at hand. @throws as `choose` and `withPostgres` do. */
 export async function runSubcommand<Declared extends Options>(
-  words: ReadonlyMap<string, Subcommand<Declared>>,
+  words: Readonly<Record<string, Subcommand<Declared>>>,
   args: Arguments<Declared>,
   wordsOf: WordsOf<Declared>,
   terminal: Terminal,
@@ -43,13 +43,13 @@ export async function runSubcommand<Declared extends Options>(
  *   would silently do nothing.
  */
 export function choose<Part, Declared extends Options>(
-  words: ReadonlyMap<string, Part>,
+  words: Readonly<Record<string, Part>>,
   { positionals: [word = "", ...rest], values }: Arguments<Declared>,
   wordsOf: WordsOf<Declared>,
 ): [Part, string[]] {
-  const part = words.get(word);
+  const part = Object.hasOwn(words, word) ? words[word] : undefined;
   if (part === undefined) {
-    const names = [...words.keys()];
+    const names = Object.keys(words);
     const got = word === "" ? "" : `, got ${JSON.stringify(word)}${closest(word, names)}`;
     throw new UsageError(`expected ${either(names)}${got}`);
   }

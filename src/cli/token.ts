@@ -85,9 +85,5 @@ const revoke: Word = (rest, { json }, terminal) => {
   };
 };
 
-const COMMANDS: ReadonlyMap<string, Word> = new Map([
-  ["create", create],
-  ["list", list],
-  ["revoke", revoke],
-]);
+const COMMANDS: Readonly<Record<string, Word>> = { create, list, revoke };
 const WORDS_OF: WordsOf<typeof options> = { scopes: ["create"] };

@@ -1,29 +1,23 @@
-import { Counter, collectDefaultMetrics, Registry } from "prom-client";
 import { type GaugeSource, showGauges } from "./gauges.ts";
+import { openRegistry } from "./registry.ts";
 
 /** What a listener counts, under names that dashboards may rely on. */
 export function createListenMetrics(gauges: readonly GaugeSource[]) {
-  const registry = new Registry();
-  const registers = [registry];
-  collectDefaultMetrics({ register: registry });
-  const messages = new Counter({
-    name: "maitred_listen_messages_total",
-    help: "messages of queues: taken, or bad and put aside",
-    labelNames: ["source", "outcome"],
-    registers,
-  });
-  const events = new Counter({
-    name: "maitred_listen_events_total",
-    help: "events in those messages, by what became of them",
-    labelNames: ["source", "outcome"],
-    registers,
-  });
-  const failures = new Counter({
-    name: "maitred_listen_failures_total",
-    help: "receives that failed, whose messages come back, by code",
-    labelNames: ["source", "code"],
-    registers,
-  });
+  const { registry, counter } = openRegistry();
+  const messages = counter(
+    "maitred_listen_messages_total",
+    "messages of queues: taken, or bad and put aside",
+    ["source", "outcome"],
+  );
+  const events = counter("maitred_listen_events_total", "events in those messages, by what became of them", [
+    "source",
+    "outcome",
+  ]);
+  const failures = counter(
+    "maitred_listen_failures_total",
+    "receives that failed, whose messages come back, by code",
+    ["source", "code"],
+  );
   showGauges(registry, gauges);
   return {
     messages: (source: string, outcome: "taken" | "bad", count: number) =>

@@ -1,10 +1,10 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { type ErrorCode, FAILURE_CODES } from "../errors.ts";
 import type { Stage } from "../moderate/line.ts";
 import type { ShadowOutcome } from "../moderate/shadow.ts";
 import { LANES, type Lane, VERDICTS, type Verdict } from "../photo.ts";
 import type { LaneDepth } from "../queue/queues.ts";
 import { fresh, type GaugeSource, showGauges } from "./gauges.ts";
+import { openRegistry } from "./registry.ts";
 
 interface Depths extends Omit<LaneDepth, "active"> {
   lane: Lane;
@@ -20,88 +20,68 @@ export type Metrics = ReturnType<typeof createMetrics>;
  * @param depths asked when somebody scrapes; while it cannot be asked its figures are left out, see `showGauges`.
  */
 export function createMetrics(depths: () => Promise<Depths[]>, gauges: readonly GaugeSource[] = []) {
-  const registry = new Registry();
-  const registers = [registry];
-  collectDefaultMetrics({ register: registry });
-  const photos = new Counter({
-    name: "maitred_photos_total",
-    help: "photos that left the line with a verdict",
-    labelNames: ["lane", "verdict", "category"],
-    registers,
-  });
-  const failures = new Counter({
-    name: "maitred_failures_total",
-    help: "photos that could not be judged, by code",
-    labelNames: ["lane", "code"],
-    registers,
-  });
+  const { registry, counter, gauge, histogram } = openRegistry();
+  const photos = counter("maitred_photos_total", "photos that left the line with a verdict", [
+    "lane",
+    "verdict",
+    "category",
+  ]);
+  const failures = counter("maitred_failures_total", "photos that could not be judged, by code", [
+    "lane",
+    "code",
+  ]);
   // a rate does not see what a counter begins with, nor a sum a counter that is not there
   for (const lane of LANES) {
     for (const verdict of VERDICTS) photos.inc({ lane, verdict, category: "" }, 0);
     for (const code of FAILURE_CODES) failures.inc({ lane, code }, 0);
   }
-  const retries = new Counter({
-    name: "maitred_retries_total",
-    help: "tries that failed and are made again, by code",
-    labelNames: ["lane", "code"],
-    registers,
-  });
-  const stages = new Histogram({
-    name: "maitred_stage_seconds",
-    help: "time of one photo in one stage; batch is waiting and inference together",
-    labelNames: ["stage", "lane"],
-    buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30],
-    registers,
-  });
-  const sizes = new Histogram({
-    name: "maitred_batch_size",
-    help: "photos in one model run",
-    buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
-    registers,
-  });
-  const runs = new Histogram({
-    name: "maitred_inference_seconds",
-    help: "time of one model run",
-    labelNames: ["provider"],
-    buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3],
-    registers,
-  });
-  const ages = new Histogram({
-    name: "maitred_age_seconds",
-    help: "from queued to committed",
-    labelNames: ["lane"],
-    buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800],
-    registers,
-  });
-  const model = new Gauge({
-    name: "maitred_model_info",
-    help: "1 for the model that judges",
-    labelNames: ["model", "variant", "provider"],
-    registers,
-  });
-  const modelProblem = new Gauge({
-    name: "maitred_model_problem",
-    help: "1 while a model that is to run here cannot be opened, or the policy is for another",
-    registers,
-  });
-  const shadows = new Counter({
-    name: "maitred_shadow_photos_total",
-    help: "photos of the shadow's share, by what became of them: judged, dropped, failed",
-    labelNames: ["outcome"],
-    registers,
-  });
-  const same = new Counter({
-    name: "maitred_same_bytes_total",
-    help: "photos that were not judged, because the model has judged the same bytes before",
-    labelNames: ["lane"],
-    registers,
-  });
-  const renditions = new Counter({
-    name: "maitred_renditions_total",
-    help: "photos that were to be judged by a rendition, by what became of it: judged, passed over",
-    labelNames: ["outcome"],
-    registers,
-  });
+  const retries = counter("maitred_retries_total", "tries that failed and are made again, by code", [
+    "lane",
+    "code",
+  ]);
+  const stages = histogram(
+    "maitred_stage_seconds",
+    "time of one photo in one stage; batch is waiting and inference together",
+    [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30],
+    ["stage", "lane"],
+  );
+  const sizes = histogram(
+    "maitred_batch_size",
+    "photos in one model run",
+    [1, 2, 4, 8, 16, 32, 64, 128, 256],
+  );
+  const runs = histogram(
+    "maitred_inference_seconds",
+    "time of one model run",
+    [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3],
+    ["provider"],
+  );
+  const ages = histogram(
+    "maitred_age_seconds",
+    "from queued to committed",
+    [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800],
+    ["lane"],
+  );
+  const model = gauge("maitred_model_info", "1 for the model that judges", ["model", "variant", "provider"]);
+  const modelProblem = gauge(
+    "maitred_model_problem",
+    "1 while a model that is to run here cannot be opened, or the policy is for another",
+  );
+  const shadows = counter(
+    "maitred_shadow_photos_total",
+    "photos of the shadow's share, by what became of them: judged, dropped, failed",
+    ["outcome"],
+  );
+  const same = counter(
+    "maitred_same_bytes_total",
+    "photos that were not judged, because the model has judged the same bytes before",
+    ["lane"],
+  );
+  const renditions = counter(
+    "maitred_renditions_total",
+    "photos that were to be judged by a rendition, by what became of it: judged, passed over",
+    ["outcome"],
+  );
   showGauges(registry, [...gauges, ...depthGauges(fresh(depths))]);
   return {
     verdict: (lane: Lane, verdict: Verdict, category: string) => photos.inc({ lane, verdict, category }),
