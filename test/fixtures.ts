@@ -64,6 +64,18 @@ export async function rows(db: Database, sql: string, ...values: unknown[]): Pro
   return (await db.pool.query(sql, values)).rows;
 }
 
+/** A connection of its own with a transaction that is open until it ends. */
+export async function transaction({ pool }: Database) {
+  const client = await pool.connect();
+  await client.query("begin");
+  return Object.assign(client, {
+    async finish(how: "commit" | "rollback"): Promise<void> {
+      await client.query(how);
+      client.release();
+    },
+  });
+}
+
 export function queueUrl(backend: Backend, db: Database): string {
   return backend === "redis" ? inject("redisUrl") : db.url;
 }

@@ -4,7 +4,7 @@ import { endBackfills, feedBackfill, waitingPhotos } from "../../src/store/backf
 import { addBackfill, readBackfill, retryBackfill } from "../../src/store/backfills.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { counts, failed, judged, page, photos } from "../backfills.ts";
-import { test } from "../fixtures.ts";
+import { test, transaction } from "../fixtures.ts";
 import { ofAll } from "../verdicts.ts";
 import { waitersIn } from "../waits.ts";
 
@@ -53,8 +53,7 @@ describe("a backfill beside others", () => {
       "insert into backfill_photos select p.id, b.id from photos p, backfills b order by 1 limit 5000",
     );
     await db.pool.query("analyze photos, backfill_photos");
-    const client = await db.pool.connect();
-    await client.query("begin");
+    const client = await transaction(db);
     const read = async (): Promise<number> => {
       const { rows } = await client.query(
         "select (idx_tup_fetch + seq_tup_read)::float8 as read from pg_stat_xact_user_tables where relname = 'photos'",
@@ -65,8 +64,7 @@ describe("a backfill beside others", () => {
     const pages: number[] = [];
     for await (const page of waitingPhotos(client, 0)) pages.push(page.length);
     const looked = (await read()) - before;
-    await client.query("rollback");
-    client.release();
+    await client.finish("rollback");
     expect(pages).toEqual([1_000, 1_000, 1_000, 1_000, 1_000]);
     expect(looked).toBe(5_000);
   });

@@ -7,7 +7,7 @@ import {
   settleDelivery,
 } from "../../src/store/deliveries.ts";
 import { recordEvents } from "../../src/store/events.ts";
-import { rows, test } from "../fixtures.ts";
+import { rows, test, transaction } from "../fixtures.ts";
 import { annDecides, backfilled, claim, delivered, kinds, outbox, webhook } from "../outbox.ts";
 import { judge, register } from "../verdicts.ts";
 
@@ -166,12 +166,10 @@ describe("claims", () => {
     const id = await register(db, "a");
     await judge(db, id, "shown");
     const [first] = await claim(db);
-    const client = await db.pool.connect();
-    await client.query("begin");
+    const client = await transaction(db);
     await client.query("select record_review($1, 'ann', 'hidden')", [id]);
     await settleDelivery(db.pool, first!, delivered);
-    await client.query("commit");
-    client.release();
+    await client.finish("commit");
     expect(await claim(db)).toHaveLength(1);
   });
 

@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import { forgetObjects } from "../../src/store/forget.ts";
 import { judged, type Person, test } from "../desk.ts";
 import { claim, decide, idsOf, lapse, photo, undo } from "../desk-reviews.ts";
-import { type Database, rows } from "../fixtures.ts";
+import { type Database, rows, transaction } from "../fixtures.ts";
 import { until } from "../waits.ts";
 
 /** What a page sends where somebody is not sure of a photo. */
@@ -101,13 +101,11 @@ test("a claim that comes while a photo is left to another does not take it again
   const [id, other] = (await judged(db, [{}, {}])) as [string, string];
   const ann = await desk.signIn("ann", "review");
   expect(idsOf(await claim(ann, 1))).toEqual([id]);
-  const client = await db.pool.connect();
-  await client.query("begin");
+  const client = await transaction(db);
   await client.query("select * from commit_decisions('ann', $1)", [JSON.stringify([pass(id)])]);
   const claimed = claim(ann, 1);
   await until(async () => (await rows(db, "select from pg_locks where not granted")).length > 0);
-  await client.query("commit");
-  client.release();
+  await client.finish("commit");
   expect(idsOf(await claimed)).toEqual([other]);
 });
 

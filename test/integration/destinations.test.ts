@@ -1,7 +1,7 @@
 import { describe, expect } from "vitest";
 import { enableDestination, removeDestination, tellPage } from "../../src/store/destinations.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
-import { type Database, rows, test } from "../fixtures.ts";
+import { type Database, rows, test, transaction } from "../fixtures.ts";
 import { annDecides, backfilled, claim, outbox, webhook } from "../outbox.ts";
 import { fail, judge, judged, register } from "../verdicts.ts";
 import { waitersIn } from "../waits.ts";
@@ -97,13 +97,11 @@ describe("catching up", () => {
   }) => {
     await webhook(db);
     const id = await register(db, "a");
-    const client = await db.pool.connect();
-    await client.query("begin");
+    const client = await transaction(db);
     await client.query("select now()");
     await enableDestination(db.pool, "w", false);
     await client.query("select record_review($1, 'ann', 'hidden')", [id]);
-    await client.query("commit");
-    client.release();
+    await client.finish("commit");
     const before = await enableDestination(db.pool, "w", true);
     expect(await outbox(db)).toEqual([]);
     expect(await tellPage(db.pool, "w", before!.since, "0", 100)).toMatchObject({ told: 1 });
@@ -141,15 +139,13 @@ describe("a destination that is disabled", () => {
     const id = await register(db, "a");
     await judge(db, id, "shown");
     await webhook(db);
-    const client = await db.pool.connect();
-    await client.query("begin");
+    const client = await transaction(db);
     await client.query("select from photos where id = $1 for update", [id]);
     const page = tellPage(db.pool, "w", new Date(0), "0", 10);
     await waitersIn(db);
     const disabled = enableDestination(db.pool, "w", false);
     await Promise.race([disabled, waitersIn(db, 2)]);
-    await client.query("commit");
-    client.release();
+    await client.finish("commit");
     expect(await page).toMatchObject({ told: 1 });
     await disabled;
   });
@@ -159,13 +155,11 @@ describe("a destination that is removed", () => {
   test("takes with it what is being written for it at that moment", async ({ db }) => {
     await webhook(db);
     const id = await register(db, "a");
-    const client = await db.pool.connect();
-    await client.query("begin");
+    const client = await transaction(db);
     await client.query("select record_review($1, 'ann', 'hidden')", [id]);
     const removed = removeDestination(db.pool, "w");
     await waitersIn(db);
-    await client.query("commit");
-    client.release();
+    await client.finish("commit");
     expect(await removed).toBe(true);
     expect(await outbox(db)).toEqual([]);
   });
@@ -182,13 +176,11 @@ describe("a destination that is removed", () => {
   test("fails no verdict that is given at that moment", async ({ db }) => {
     await webhook(db);
     const id = await register(db, "a");
-    const client = await db.pool.connect();
-    await client.query("begin");
+    const client = await transaction(db);
     await client.query("select remove_destination('w')");
     const verdict = judge(db, id, "shown");
     await waitersIn(db);
-    await client.query("commit");
-    client.release();
+    await client.finish("commit");
     await verdict;
     expect(await rows(db, "select state from photos")).toEqual([{ state: "shown" }]);
     expect(await outbox(db)).toEqual([]);

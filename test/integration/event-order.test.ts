@@ -4,7 +4,7 @@ import type { PhotoEvent } from "../../src/intake/event.ts";
 import { recordEvents } from "../../src/store/events.ts";
 import { connect } from "../../src/store/pool.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
-import { rows, test } from "../fixtures.ts";
+import { rows, test, transaction } from "../fixtures.ts";
 import { current, event, one, record, removed } from "../recorded.ts";
 import { judged } from "../verdicts.ts";
 import { until } from "../waits.ts";
@@ -104,8 +104,7 @@ describe("events in any order", () => {
   test("an upload waits for a removal that is being committed, and then resurrects nothing", async ({
     db,
   }) => {
-    const client = await db.pool.connect();
-    await client.query("begin");
+    const client = await transaction(db);
     const statement = "select outcome from record_events($1, 'right')";
     const stored = (each: PhotoEvent): string => JSON.stringify([{ ...each, ord: each.order }]);
     await client.query(statement, [stored(removed("11"))]);
@@ -116,8 +115,7 @@ describe("events in any order", () => {
       () => rows(db, waits),
       ({ length }) => length > 0,
     );
-    await client.query("commit");
-    client.release();
+    await client.finish("commit");
     expect(await waiting).toMatchObject({ outcome: "stale" });
     expect(await current(db)).toEqual([]);
   });

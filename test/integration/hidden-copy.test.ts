@@ -5,7 +5,7 @@ import { addBackfill, applyProposals, rollbackBackfill } from "../../src/store/b
 import type { Pool } from "../../src/store/pool.ts";
 import { decideReviews, undoReview } from "../../src/store/reviews.ts";
 import { type Outcome, recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
-import { type Database, rows, test } from "../fixtures.ts";
+import { type Database, rows, test, transaction } from "../fixtures.ts";
 import { outbox, webhook } from "../outbox.ts";
 import { allOf, feedAll } from "../policies.ts";
 import { decide, decision, fail, judged, ofAll, register, removeObject } from "../verdicts.ts";
@@ -177,15 +177,13 @@ describe("bytes that a moderator hid", () => {
   }) => {
     const [first, other, copy] = [await register(db, "a"), await register(db, "b"), await register(db, "c")];
     await judge(db, first, "shown");
-    const deciding = await db.pool.connect();
-    await deciding.query("begin");
+    const deciding = await transaction(db);
     for (const id of [first, other]) await deciding.query("select record_review($1, 'ann', 'hidden')", [id]);
     const outcome = judged(copy, "shown");
     const result = { ...outcome.result, digest: DINNER } as Outcome["result"];
     const recorded = recordOutcomes(db.pool, [judged(other, "shown"), { ...outcome, result }]);
     await waitersIn(db, 1);
-    await deciding.query("commit");
-    deciding.release();
+    await deciding.finish("commit");
     expect((await recorded).get(other)).toEqual({ changed: false });
     expect(await stateOf(db, copy)).toEqual(held(first));
   });
@@ -195,13 +193,11 @@ describe("bytes that a moderator hid", () => {
   }) => {
     const [first, copy] = [await register(db, "a"), await register(db, "b")];
     await judge(db, first, "shown");
-    const judging = await db.pool.connect();
-    await judging.query("begin");
+    const judging = await transaction(db);
     await recordOutcomes(judging, [{ ...judged(copy, "shown"), batch: `same-${first}` }]);
     const decided = decide(db, first);
     await waitersIn(db, 1);
-    await judging.query("commit");
-    judging.release();
+    await judging.finish("commit");
     await decided;
     expect(await stateOf(db, copy)).toEqual(held(first));
   });
@@ -211,13 +207,11 @@ describe("bytes that a moderator hid", () => {
   }) => {
     const [first, copy] = [await register(db, "a"), await register(db, "b")];
     await judge(db, first, "shown");
-    const deciding = await db.pool.connect();
-    await deciding.query("begin");
+    const deciding = await transaction(db);
     await decideReviews(deciding as never, "ann", [decision(first)]);
     const recorded = judge(db, copy, "shown");
     await waitersIn(db, 1);
-    await deciding.query("commit");
-    deciding.release();
+    await deciding.finish("commit");
     await recorded;
     expect(await stateOf(db, copy)).toEqual(held(first));
   });
@@ -370,15 +364,13 @@ describe("bytes that a moderator hid", () => {
   }) => {
     const [first, copy] = [await register(db, "a"), await register(db, "b")];
     await judge(db, copy, "shown");
-    const judging = await db.pool.connect();
-    await judging.query("begin");
+    const judging = await transaction(db);
     const outcome = judged(first, "shown");
     const result = { ...outcome.result, digest: DINNER } as Outcome["result"];
     await recordOutcomes(judging, [{ ...outcome, result }]);
     const decided = decide(db, first);
     await waitersIn(db, 1);
-    await judging.query("commit");
-    judging.release();
+    await judging.finish("commit");
     await decided;
     expect(await stateOf(db, copy)).toEqual(held(first));
   });

@@ -3,7 +3,7 @@ import { markQueued, recordEvents, type StoredEvent, unqueuedPhotos } from "../.
 import { forgetObjects } from "../../src/store/forget.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
-import { type Database, test } from "../fixtures.ts";
+import { type Database, test, transaction } from "../fixtures.ts";
 import { judged } from "../verdicts.ts";
 import { waitersIn } from "../waits.ts";
 
@@ -17,12 +17,10 @@ const event = (kind: StoredEvent["kind"], key: string): StoredEvent => ({
 
 /** Holds rows until it is told to let them go. */
 async function holding(db: Database, sql: string, ...values: unknown[]): Promise<() => Promise<void>> {
-  const client = await db.pool.connect();
-  await client.query("begin");
+  const client = await transaction(db);
   await client.query(sql, values);
   return async () => {
-    await client.query("commit");
-    client.release();
+    await client.finish("commit");
   };
 }
 

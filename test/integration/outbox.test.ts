@@ -5,7 +5,7 @@ import { addDestination, enableDestination } from "../../src/store/destinations.
 import { recordEvents } from "../../src/store/events.ts";
 import { decideReviews } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
-import { rows, test } from "../fixtures.ts";
+import { rows, test, transaction } from "../fixtures.ts";
 import { annDecides, backfilled, delivered, kinds, outbox, webhook } from "../outbox.ts";
 import { decision, fail, judge, judged, register, removeObject } from "../verdicts.ts";
 
@@ -98,12 +98,10 @@ describe("the outbox", () => {
   test("loses what is rolled back with it", async ({ db }) => {
     await webhook(db);
     const id = await register(db, "a");
-    const client = await db.pool.connect();
-    await client.query("begin");
+    const client = await transaction(db);
     await client.query("select record_review($1, 'ann', 'hidden')", [id]);
     expect((await client.query("select from outbox")).rowCount).toBe(1);
-    await client.query("rollback");
-    client.release();
+    await client.finish("rollback");
     expect(await rows(db, "select from outbox")).toEqual([]);
     expect(await rows(db, "select from deliveries")).toEqual([]);
   });

@@ -2,7 +2,7 @@ import { describe, expect } from "vitest";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { undoReview } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
-import { type Database, rows, test } from "../fixtures.ts";
+import { type Database, rows, test, transaction } from "../fixtures.ts";
 import { decide, failed, judged, register as registered, removeObject } from "../verdicts.ts";
 import { until, waitersIn } from "../waits.ts";
 
@@ -95,8 +95,7 @@ describe("record_review", () => {
     db,
   }) => {
     const id = await register(db);
-    const client = await db.pool.connect();
-    await client.query("begin");
+    const client = await transaction(db);
     await client.query("select 1 from photos where id = $1 for update", [id]);
     const reviewed = review(db, id, "ann", "hidden");
     const waits =
@@ -113,8 +112,7 @@ describe("record_review", () => {
       "insert into verdicts (photo_id, verdict, rule, reason, decided_by) values ($1, 'shown', 'clear', '', 'model:m')",
       [id],
     );
-    await client.query("commit");
-    client.release();
+    await client.finish("commit");
     await reviewed;
     expect(await rows(db, "select decided_by from verdicts order by id")).toEqual([
       { decided_by: "model:m" },

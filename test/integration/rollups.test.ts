@@ -5,7 +5,7 @@ import { recordEvents } from "../../src/store/events.ts";
 import { forgetObjects } from "../../src/store/forget.ts";
 import { checkRollups, foldRollups, mendRollups, rollupState } from "../../src/store/rollups.ts";
 import { type Outcome, recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
-import { type Database, rows, test } from "../fixtures.ts";
+import { type Database, rows, test, transaction } from "../fixtures.ts";
 import { ended } from "../maitred.ts";
 import { judged, ofAll, register } from "../verdicts.ts";
 import { waitersIn } from "../waits.ts";
@@ -177,12 +177,10 @@ describe("counts", () => {
 
   test("lose what is rolled back with it", async ({ db }) => {
     const id = await register(db, "a");
-    const client = await db.pool.connect();
-    await client.query("begin");
+    const client = await transaction(db);
     await client.query("select record_review($1, 'ann', 'hidden')", [id]);
     expect((await client.query("select photos from daily_counts")).rows).toEqual([{ photos: "1" }]);
-    await client.query("rollback");
-    client.release();
+    await client.finish("rollback");
     expect(await rows(db, "select photos from daily_counts")).toEqual([]);
     await expectRight(db);
   });
@@ -260,13 +258,11 @@ describe("maitred rollups", () => {
   test("mends once, when two do at once", async ({ db }) => {
     await recordOutcomes(db.pool, [judged(await register(db, "a"), "shown")]);
     await rows(db, "delete from rollup_hours_changes");
-    const first = await db.pool.connect();
-    await first.query("begin");
+    const first = await transaction(db);
     expect((await first.query("select mend_rollups() as wrong")).rows).toEqual([{ wrong: "1" }]);
     const second = mendRollups(db.pool);
     await waitersIn(db);
-    await first.query("commit");
-    first.release();
+    await first.finish("commit");
     expect(await second).toBe(0);
     await expectRight(db);
   });

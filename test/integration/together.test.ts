@@ -7,7 +7,7 @@ import { createLog } from "../../src/log.ts";
 import { addToken, revokeToken } from "../../src/store/tokens.ts";
 import { openEventIntake } from "../../src/wiring/intake.ts";
 import { startApi } from "../../workers/api.ts";
-import { BACKENDS, type Backend, test as base } from "../fixtures.ts";
+import { BACKENDS, type Backend, test as base, transaction } from "../fixtures.ts";
 
 interface Opened {
   events: EventDeps;
@@ -89,8 +89,7 @@ test("a request that must wait for another's lock does not hold up those that co
 }) => {
   const { post } = await open("postgres");
   expect((await post("contended")).status).toBe(202);
-  const rival = await db.pool.connect();
-  await rival.query("begin");
+  const rival = await transaction(db);
   await rival.query("select from object_order where key = 'contended' for update");
   let answered = false;
   const waits = post("contended").finally(() => {
@@ -106,8 +105,7 @@ test("a request that must wait for another's lock does not hold up those that co
   const others = await Promise.all(["x", "y", "z"].map(post));
   expect(others.map(({ status }) => status)).toEqual([202, 202, 202]);
   expect(answered).toBe(false);
-  await rival.query("commit");
-  rival.release();
+  await rival.finish("commit");
   expect((await waits).status).toBe(200);
 });
 
