@@ -63,6 +63,10 @@ const oddly = (icc: Buffer): Buffer => {
 };
 
 const jpeg = (): Promise<Buffer> => opaque.clone().jpeg({ quality: 95 }).toBuffer();
+const jpegWith =
+  (...segments: Buffer[]) =>
+  async (): Promise<Buffer> =>
+    withSegments(await jpeg(), ...segments);
 const EXIF = "Exif\0\0";
 /** Entries of a tag, a type and a number, or a fraction of it, and those of where it goes on. */
 type Entries = [tag: number, type: 3 | 4 | 5, value: number][];
@@ -130,6 +134,10 @@ const shredded = (icc: Buffer, parts: number): Buffer[] =>
   Array.from({ length: parts }, (_, n) =>
     iccSegment(icc.subarray(2 * n, n === parts - 1 ? icc.length : 2 * n + 2), n + 1, parts),
   );
+const jpegOf =
+  (icc: () => Promise<Buffer>, parts = (told: Buffer) => [iccSegment(told)]) =>
+  async (): Promise<Buffer> =>
+    withSegments(await jpeg(), ...parts(await icc()));
 
 const picture = (alpha: (x: number) => number): Sharp => {
   const at = board(RED, GREEN);
@@ -180,15 +188,15 @@ const DEPTH = auxiliary("urn:mpeg:mpegB:cicp:systems:auxiliary:depth");
 
 const JUDGED: Case[] = [
   ["a jpeg", jpeg],
-  ["a jpeg that EXIF turns", async () => withSegments(await jpeg(), exif(TURNED))],
-  ["a jpeg with two EXIFs", async () => withSegments(await jpeg(), exif(TURNED), exif([[0x112, 3, 1]]))],
+  ["a jpeg that EXIF turns", jpegWith(exif(TURNED))],
+  ["a jpeg with two EXIFs", jpegWith(exif(TURNED), exif([[0x112, 3, 1]]))],
   [
     "a jpeg with three EXIFs, of which the second is of another name",
-    async () => withSegments(await jpeg(), exif(TURNED), exif([], "ExifXX"), exif(TURNED)),
+    jpegWith(exif(TURNED), exif([], "ExifXX"), exif(TURNED)),
   ],
   [
     "a jpeg with a comment that begins as EXIF does, and an EXIF",
-    async () => withSegments(await jpeg(), jpegSegment(0xfe, "ExifTool"), exif(TURNED)),
+    jpegWith(jpegSegment(0xfe, "ExifTool"), exif(TURNED)),
   ],
   [
     "a jpeg with an EXIF behind its pixels, and one of another name before them",
@@ -197,32 +205,27 @@ const JUDGED: Case[] = [
       return Buffer.concat([named.subarray(0, -2), exif(TURNED), named.subarray(-2)]);
     },
   ],
-  ["a jpeg of an orientation of 32 bits", async () => withSegments(await jpeg(), exif([[0x112, 4, 6]]))],
+  ["a jpeg of an orientation of 32 bits", jpegWith(exif([[0x112, 4, 6]]))],
   [
     "a jpeg of no density down",
-    async () =>
-      withSegments(
-        await jpeg(),
-        exif([
-          [0x11a, 5, 72],
-          [0x11b, 5, 0],
-        ]),
-      ),
+    jpegWith(
+      exif([
+        [0x11a, 5, 72],
+        [0x11b, 5, 0],
+      ]),
+    ),
   ],
-  ["a jpeg of half the size", async () => withSegments(await jpeg(), exif(dense(144, 144)))],
-  ["a jpeg of a profile", async () => withSegments(await jpeg(), iccSegment(await exchanged()))],
+  ["a jpeg of half the size", jpegWith(exif(dense(144, 144)))],
+  ["a jpeg of a profile", jpegOf(exchanged)],
   [
     "a jpeg of a profile told twice",
     async () => withSegments(await jpeg(), ...Array<Buffer>(2).fill(iccSegment(await exchanged()))),
   ],
   [
     "a jpeg of a profile in as many parts as the decoder takes",
-    async () => withSegments(await jpeg(), ...shredded(await exchanged(), 99)),
+    jpegOf(exchanged, (icc) => shredded(icc, 99)),
   ],
-  [
-    "a jpeg of a profile of sRGB by numbers",
-    async () => withSegments(await jpeg(), iccSegment(await numberedProfile(1, 13))),
-  ],
+  ["a jpeg of a profile of sRGB by numbers", jpegOf(() => numberedProfile(1, 13))],
   ["a jpeg of ink", () => sharp(vivid(8)).toColourspace("cmyk").jpeg({ quality: 95 }).toBuffer()],
   ["a png of one colour that is clear", () => coloured(tRNS(0, 200, 0, 110, 0, 90))],
   ["a png of one grey that is clear", () => grey(tRNS(0, 30))],
@@ -273,60 +276,48 @@ const JUDGED: Case[] = [
 const REFUSED: Case[] = [
   [
     "a jpeg with an EXIF behind one without anything but the beginning of a head",
-    async () => withSegments(await jpeg(), jpegSegment(0xe1, `${EXIF}II*\0\x08\0\0`), exif(TURNED)),
+    jpegWith(jpegSegment(0xe1, `${EXIF}II*\0\x08\0\0`), exif(TURNED)),
   ],
-  [
-    "a jpeg with an EXIF behind one of another name",
-    async () => withSegments(await jpeg(), exif([], "ExifXX"), exif(TURNED)),
-  ],
-  [
-    "a jpeg that EXIF turns where it goes on",
-    async () => withSegments(await jpeg(), exif([[0x8769, 4, 26]], EXIF, TURNED)),
-  ],
+  ["a jpeg with an EXIF behind one of another name", jpegWith(exif([], "ExifXX"), exif(TURNED))],
+  ["a jpeg that EXIF turns where it goes on", jpegWith(exif([[0x8769, 4, 26]], EXIF, TURNED))],
   [
     "a jpeg that EXIF turns first where it goes on",
-    async () =>
-      withSegments(
-        await jpeg(),
-        exif(
-          [
-            [0x8769, 4, 38],
-            [0x112, 3, 3],
-          ],
-          EXIF,
-          TURNED,
-        ),
+    jpegWith(
+      exif(
+        [
+          [0x8769, 4, 38],
+          [0x112, 3, 3],
+        ],
+        EXIF,
+        TURNED,
       ),
+    ),
   ],
   [
     "a jpeg of two orientations, of which Chromium takes the first",
-    async () =>
-      withSegments(
-        await jpeg(),
-        exif([
-          [0x112, 3, 1],
-          [0x112, 3, 6],
-        ]),
-      ),
+    jpegWith(
+      exif([
+        [0x112, 3, 1],
+        [0x112, 3, 6],
+      ]),
+    ),
   ],
   [
     "a jpeg that Firefox turns where EXIF goes on behind what is upright",
-    async () =>
-      withSegments(
-        await jpeg(),
-        exif(
-          [
-            [0x112, 3, 1],
-            [0x8769, 4, 38],
-          ],
-          EXIF,
-          TURNED,
-        ),
+    jpegWith(
+      exif(
+        [
+          [0x112, 3, 1],
+          [0x8769, 4, 38],
+        ],
+        EXIF,
+        TURNED,
       ),
+    ),
   ],
   [
     "a jpeg that Firefox turns where EXIF goes on by a number of 16 bits",
-    async () => withSegments(await jpeg(), exif([[0x8769, 3, 26]], EXIF, TURNED)),
+    jpegWith(exif([[0x8769, 3, 26]], EXIF, TURNED)),
   ],
   [
     "a jpeg that the decoder turns by a number of 32 bits, and Firefox where EXIF goes on",
@@ -346,24 +337,18 @@ const REFUSED: Case[] = [
       return webp(head.subarray(12, head.lastIndexOf("EXIF")), turned);
     },
   ],
-  ["a jpeg whose EXIF leads in a circle", async () => withSegments(await jpeg(), exif([[0x8769, 4, 8]]))],
-  ["a jpeg that is stretched", async () => withSegments(await jpeg(), exif(dense(72, 64)))],
+  ["a jpeg whose EXIF leads in a circle", jpegWith(exif([[0x8769, 4, 8]]))],
+  ["a jpeg that is stretched", jpegWith(exif(dense(72, 64)))],
   [
     "a jpeg of two profiles",
     async () => withSegments(await jpeg(), iccSegment(await exchanged()), iccSegment(await profile())),
   ],
   [
     "a jpeg of a profile in one part more than the decoder takes",
-    async () => withSegments(await jpeg(), ...shredded(await exchanged(), 100)),
+    jpegOf(exchanged, (icc) => shredded(icc, 100)),
   ],
-  [
-    "a jpeg of a profile that is linear by numbers",
-    async () => withSegments(await jpeg(), iccSegment(await numberedProfile(1, 8))),
-  ],
-  [
-    "a jpeg of a profile of XYZ by numbers",
-    async () => withSegments(await jpeg(), iccSegment(await numberedProfile(10, 13))),
-  ],
+  ["a jpeg of a profile that is linear by numbers", jpegOf(() => numberedProfile(1, 8))],
+  ["a jpeg of a profile of XYZ by numbers", jpegOf(() => numberedProfile(10, 13))],
   ["an animated webp that does not cover all and hides that it is clear", () => uncovered(half)],
   [
     "a lossless webp with an alpha besides",

@@ -267,14 +267,6 @@ test("audits are a fixed share of what models showed and hid, and are labelled s
   expect(idsOf(await claim(ann, 200))).not.toContain(drawn[0]);
 });
 
-test("a long list does not starve audits: they are one in ten", async ({ openDesk, db }) => {
-  const desk = await openDesk({ MAITRED_AUDIT_PER_MILLE: "50" });
-  await judged(db, [...Array(60).fill({}), ...Array(400).fill({ state: "shown" })]);
-  const held = await claim(await desk.signIn("ann", "review"), 50);
-  expect(held.filter(({ kind }) => kind === "audit")).toHaveLength(5);
-  expect(held.filter(({ kind }) => kind === "human")).toHaveLength(45);
-});
-
 test("audits stay one in ten of what a page holds, however often it is filled up", async ({
   openDesk,
   db,
