@@ -5,6 +5,7 @@ import { join } from "node:path";
 import pg from "pg";
 import { test as base, inject } from "vitest";
 import { type Config, readConfig } from "../src/config.ts";
+import { Scope } from "../src/lifecycle.ts";
 
 export interface Database {
   url: string;
@@ -20,6 +21,8 @@ export const test = base.extend<{
   db: Database;
   folder: string;
   configFor(backend: Backend, env?: Record<string, string>): Config;
+  /** Closed before the database goes. */
+  scope: Scope;
 }>({
   // biome-ignore lint/correctness/noEmptyPattern: vitest reads the names of the fixtures from the pattern
   db: async ({}, use) => withDatabase("template", use),
@@ -41,6 +44,11 @@ export const test = base.extend<{
         ...env,
       }),
     );
+  },
+  scope: async ({ db: _ }, use) => {
+    const scope = new Scope();
+    await use(scope);
+    await scope.close();
   },
 });
 

@@ -71,87 +71,78 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
     configFor,
     db,
     folder,
+    scope,
   }) => {
-    const scope = new Scope();
-    try {
-      const names = ["business-product-1.jpg", "landing-portrait-1.jpg", "menu-1.jpg"];
-      for (const name of names)
-        await s3.put(`${backend}/2019/a+b ${name}`, readFileSync(join(samples, name)));
-      await s3.put(`${backend}/2019/words.jpg`, "not a photo");
-      await s3.put(`${backend}/2020/late.jpg`, readFileSync(join(samples, names[0]!)));
-      const list = join(folder, "list.csv.gz");
-      writeFileSync(
-        list,
-        gzipSync(
-          `bucket,key,listing\narchive,${backend}/2020/late.jpg,42\narchive,${backend}/gone.jpg,\n,x,\n`,
-        ),
-      );
-      const config = configFor(backend, {
-        MAITRED_S3_ENDPOINT: s3.address,
-        MAITRED_MODEL: inject("idleModel"),
-        MAITRED_FEED_LIMIT: "2",
-        MAITRED_BACKOFF_MS: "20",
-      });
-      const log = createLog("silent");
-      const prefix = { kind: "prefix" as const, bucket: "archive", prefix: `${backend}/2019/` };
-      const run = { ...ofAll, model: "model:idle-1" };
-      const first = await addBackfill(db.pool, { ...run, what: prefix });
-      const second = await addBackfill(db.pool, { ...run, what: { kind: "manifest", at: list } });
-      await startWorker(config, log, scope);
-      await startFeed(config, log, scope);
-      for (const id of [first, second])
-        await expect
-          .poll(async () => (await readBackfill(db.pool, id))!.state, { timeout: 25_000 })
-          .toBe("done");
-      expect(await readBackfill(db.pool, first)).toMatchObject({ seen: 4, fed: 4, skipped: 0 });
-      expect(await readBackfill(db.pool, second)).toMatchObject({ seen: 2, fed: 2, unreadable: 1 });
-      const { rows } = await db.pool.query("select key, state, failure, listing from photos order by key");
-      expect(
-        rows.map(({ key, state, failure, listing }) => [
-          key.slice(backend.length + 1),
-          state === "pending",
-          failure,
-          listing,
-        ]),
-      ).toEqual([
-        ["2019/a+b business-product-1.jpg", false, null, null],
-        ["2019/a+b landing-portrait-1.jpg", false, null, null],
-        ["2019/a+b menu-1.jpg", false, null, null],
-        ["2019/words.jpg", false, "UNSUPPORTED_FORMAT", null],
-        ["2020/late.jpg", false, null, "42"],
-        ["gone.jpg", false, "GONE", null],
-      ]);
-      expect((await db.pool.query("select count(*)::int as n from verdicts")).rows).toEqual([{ n: 6 }]);
-    } finally {
-      await scope.close();
-    }
+    const names = ["business-product-1.jpg", "landing-portrait-1.jpg", "menu-1.jpg"];
+    for (const name of names) await s3.put(`${backend}/2019/a+b ${name}`, readFileSync(join(samples, name)));
+    await s3.put(`${backend}/2019/words.jpg`, "not a photo");
+    await s3.put(`${backend}/2020/late.jpg`, readFileSync(join(samples, names[0]!)));
+    const list = join(folder, "list.csv.gz");
+    writeFileSync(
+      list,
+      gzipSync(
+        `bucket,key,listing\narchive,${backend}/2020/late.jpg,42\narchive,${backend}/gone.jpg,\n,x,\n`,
+      ),
+    );
+    const config = configFor(backend, {
+      MAITRED_S3_ENDPOINT: s3.address,
+      MAITRED_MODEL: inject("idleModel"),
+      MAITRED_FEED_LIMIT: "2",
+      MAITRED_BACKOFF_MS: "20",
+    });
+    const log = createLog("silent");
+    const prefix = { kind: "prefix" as const, bucket: "archive", prefix: `${backend}/2019/` };
+    const run = { ...ofAll, model: "model:idle-1" };
+    const first = await addBackfill(db.pool, { ...run, what: prefix });
+    const second = await addBackfill(db.pool, { ...run, what: { kind: "manifest", at: list } });
+    await startWorker(config, log, scope);
+    await startFeed(config, log, scope);
+    for (const id of [first, second])
+      await expect
+        .poll(async () => (await readBackfill(db.pool, id))!.state, { timeout: 25_000 })
+        .toBe("done");
+    expect(await readBackfill(db.pool, first)).toMatchObject({ seen: 4, fed: 4, skipped: 0 });
+    expect(await readBackfill(db.pool, second)).toMatchObject({ seen: 2, fed: 2, unreadable: 1 });
+    const { rows } = await db.pool.query("select key, state, failure, listing from photos order by key");
+    expect(
+      rows.map(({ key, state, failure, listing }) => [
+        key.slice(backend.length + 1),
+        state === "pending",
+        failure,
+        listing,
+      ]),
+    ).toEqual([
+      ["2019/a+b business-product-1.jpg", false, null, null],
+      ["2019/a+b landing-portrait-1.jpg", false, null, null],
+      ["2019/a+b menu-1.jpg", false, null, null],
+      ["2019/words.jpg", false, "UNSUPPORTED_FORMAT", null],
+      ["2020/late.jpg", false, null, "42"],
+      ["gone.jpg", false, "GONE", null],
+    ]);
+    expect((await db.pool.query("select count(*)::int as n from verdicts")).rows).toEqual([{ n: 6 }]);
   });
 
   test("queues uploads that are in no queue, where neither the API nor a listener runs", async ({
     configFor,
     db,
+    scope,
   }) => {
-    const scope = new Scope();
-    try {
-      await s3.put(`${backend}/upload.jpg`, readFileSync(join(samples, "menu-1.jpg")));
-      const config = configFor(backend, {
-        MAITRED_S3_ENDPOINT: s3.address,
-        MAITRED_MODEL: inject("idleModel"),
-      });
-      const key = `${backend}/upload.jpg`;
-      const photo = { store: "s3", bucket: "archive", key, version: "", known: {} } as const;
-      const [registered] = await registerPhotos(db.pool, [photo], "live");
-      // its API was killed before it queued it
-      await db.pool.query("update unqueued set since = now() - interval '1 minute' where photo_id = $1", [
-        registered!.id,
-      ]);
-      await startWorker(config, createLog("silent"), scope);
-      await startFeed(config, createLog("silent"), scope);
-      const state = async () => (await db.pool.query("select state from photos")).rows[0].state;
-      await expect.poll(state, { timeout: 25_000 }).not.toBe("pending");
-    } finally {
-      await scope.close();
-    }
+    await s3.put(`${backend}/upload.jpg`, readFileSync(join(samples, "menu-1.jpg")));
+    const config = configFor(backend, {
+      MAITRED_S3_ENDPOINT: s3.address,
+      MAITRED_MODEL: inject("idleModel"),
+    });
+    const key = `${backend}/upload.jpg`;
+    const photo = { store: "s3", bucket: "archive", key, version: "", known: {} } as const;
+    const [registered] = await registerPhotos(db.pool, [photo], "live");
+    // its API was killed before it queued it
+    await db.pool.query("update unqueued set since = now() - interval '1 minute' where photo_id = $1", [
+      registered!.id,
+    ]);
+    await startWorker(config, createLog("silent"), scope);
+    await startFeed(config, createLog("silent"), scope);
+    const state = async () => (await db.pool.query("select state from photos")).rows[0].state;
+    await expect.poll(state, { timeout: 25_000 }).not.toBe("pending");
   });
 
   test("tells whoever looks at a run that it stands back for an upload, or that it does not run any more", async ({
@@ -182,99 +173,85 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
   test("feeds while the live lane is paused, whatever waits in it, and says when its own is", async ({
     configFor,
     db,
+    scope,
   }) => {
     await photos(db, "p1", "p2", "p3");
     const id = await addBackfill(db.pool, ofAll);
-    const scope = new Scope();
-    try {
-      const config = configFor(backend, { MAITRED_LIVE_TARGET_MS: "100", MAITRED_FEED_LIMIT: "1" });
-      const upload = { store: "s3", bucket: "archive", key: "waits.jpg", version: "" } as const;
-      const { queues, take } = openIntake(config, scope, () => {});
-      await queues.pause("live");
-      await queues.pause("backfill");
-      await take([upload], "live");
-      await until(async () => (await queues.depth("live")).oldestMs > 100);
-      await startFeed(config, createLog("silent"), scope);
-      await expect.poll(async () => (await queues.depth("backfill")).waiting, { timeout: 20_000 }).toBe(1);
-      expect(statusLines((await readBackfill(db.pool, id))!, [])[1]).toBe(
-        "running, waits for the lane backfill, which is paused: maitred queue status says by whom",
-      );
-    } finally {
-      await scope.close();
-    }
+    const config = configFor(backend, { MAITRED_LIVE_TARGET_MS: "100", MAITRED_FEED_LIMIT: "1" });
+    const upload = { store: "s3", bucket: "archive", key: "waits.jpg", version: "" } as const;
+    const { queues, take } = openIntake(config, scope, () => {});
+    await queues.pause("live");
+    await queues.pause("backfill");
+    await take([upload], "live");
+    await until(async () => (await queues.depth("live")).oldestMs > 100);
+    await startFeed(config, createLog("silent"), scope);
+    await expect.poll(async () => (await queues.depth("backfill")).waiting, { timeout: 20_000 }).toBe(1);
+    expect(statusLines((await readBackfill(db.pool, id))!, [])[1]).toBe(
+      "running, waits for the lane backfill, which is paused: maitred queue status says by whom",
+    );
   });
 
   test("proposes nothing of what was queued by hand in its lane: that is a verdict at once", async ({
     configFor,
     db,
     folder,
+    scope,
   }) => {
-    const scope = new Scope();
-    try {
-      const key = `${backend}/by-hand.jpg`;
-      await s3.put(key, readFileSync(join(samples, "menu-1.jpg")));
-      const config = configFor(backend, {
-        MAITRED_S3_ENDPOINT: s3.address,
-        MAITRED_MODEL: makeModel(folder, "menus-1", { says: "menu" }),
-      });
-      const id = await addBackfill(db.pool, { ...ofAll, model: "model:menus-1", propose: true });
-      expect(await feedBackfill(db.pool, id, null, page(await photos(db, key)))).toHaveLength(1);
-      const byHand = { store: "s3", bucket: "archive", key, version: "" } as const;
-      await openIntake(config, scope, () => {}).take([byHand], "backfill");
-      await startWorker(config, createLog("silent"), scope);
-      await expect.poll(() => endBackfills(db.pool)).toEqual([id]);
-      expect((await db.pool.query("select state from photos")).rows).toEqual([{ state: "review" }]);
-      expect((await db.pool.query("select from proposals")).rows).toEqual([]);
-    } finally {
-      await scope.close();
-    }
+    const key = `${backend}/by-hand.jpg`;
+    await s3.put(key, readFileSync(join(samples, "menu-1.jpg")));
+    const config = configFor(backend, {
+      MAITRED_S3_ENDPOINT: s3.address,
+      MAITRED_MODEL: makeModel(folder, "menus-1", { says: "menu" }),
+    });
+    const id = await addBackfill(db.pool, { ...ofAll, model: "model:menus-1", propose: true });
+    expect(await feedBackfill(db.pool, id, null, page(await photos(db, key)))).toHaveLength(1);
+    const byHand = { store: "s3", bucket: "archive", key, version: "" } as const;
+    await openIntake(config, scope, () => {}).take([byHand], "backfill");
+    await startWorker(config, createLog("silent"), scope);
+    await expect.poll(() => endBackfills(db.pool)).toEqual([id]);
+    expect((await db.pool.query("select state from photos")).rows).toEqual([{ state: "review" }]);
+    expect((await db.pool.query("select from proposals")).rows).toEqual([]);
   });
 
   test("has renditions judged where there are any, and the photos themselves where not", async ({
     configFor,
     db,
+    scope,
   }) => {
-    const scope = new Scope();
-    try {
-      const dinner = readFileSync(join(samples, "business-product-1.jpg"));
-      const small = await sharp(dinner).resize(320, 320, { fit: "fill" }).jpeg().toBuffer();
-      const under = (name: string) => `${backend}/originals/${name}`;
-      // that its original is no photo shows what was read
-      await s3.put(under("a+b.png"), "not a photo");
-      await s3.putInto("thumbs", `${backend}/originals/a+b`, small);
-      await s3.put(under("none.png"), dinner);
-      await s3.put(under("broken.png"), dinner);
-      await s3.putInto("thumbs", `${backend}/originals/broken`, "not a photo");
-      await s3.put(under("bad.png"), "not a photo");
-      const config = configFor(backend, { MAITRED_S3_ENDPOINT: s3.address, MAITRED_BACKOFF_MS: "20" });
-      const what = { kind: "prefix" as const, bucket: "archive", prefix: under("") };
-      const id = await addBackfill(db.pool, {
-        ...{ ...ofAll, model: "model:restaurant-6" },
-        ...{ what, rendition: "s3://thumbs/{stem}" },
-      });
-      const log = createLog("silent");
-      const { url } = await startWorker(config, log, scope);
-      await startFeed(config, log, scope);
-      await expect
-        .poll(async () => (await readBackfill(db.pool, id))!.state, { timeout: 25_000 })
-        .toBe("done");
-      const { rows } = await db.pool.query(
-        `select p.key, p.failure, v.rendition, encode(v.digest, 'hex') as digest
-        from photos p join verdicts v on v.photo_id = p.id order by p.key collate "C"`,
-      );
-      const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
-      expect(rows).toMatchObject([
-        { key: under("a+b.png"), failure: null, rendition: true, digest: digest(small) },
-        { key: under("bad.png"), failure: "UNSUPPORTED_FORMAT", rendition: null, digest: null },
-        { key: under("broken.png"), failure: null, rendition: null },
-        { key: under("none.png"), failure: null, rendition: null },
-      ]);
-      const metrics = await (await fetch(`${url}/metrics`)).text();
-      expect(metrics).toContain('maitred_renditions_total{outcome="judged"} 1');
-      expect(metrics).toContain('maitred_renditions_total{outcome="passed over"} 2');
-    } finally {
-      await scope.close();
-    }
+    const dinner = readFileSync(join(samples, "business-product-1.jpg"));
+    const small = await sharp(dinner).resize(320, 320, { fit: "fill" }).jpeg().toBuffer();
+    const under = (name: string) => `${backend}/originals/${name}`;
+    // that its original is no photo shows what was read
+    await s3.put(under("a+b.png"), "not a photo");
+    await s3.putInto("thumbs", `${backend}/originals/a+b`, small);
+    await s3.put(under("none.png"), dinner);
+    await s3.put(under("broken.png"), dinner);
+    await s3.putInto("thumbs", `${backend}/originals/broken`, "not a photo");
+    await s3.put(under("bad.png"), "not a photo");
+    const config = configFor(backend, { MAITRED_S3_ENDPOINT: s3.address, MAITRED_BACKOFF_MS: "20" });
+    const what = { kind: "prefix" as const, bucket: "archive", prefix: under("") };
+    const id = await addBackfill(db.pool, {
+      ...{ ...ofAll, model: "model:restaurant-6" },
+      ...{ what, rendition: "s3://thumbs/{stem}" },
+    });
+    const log = createLog("silent");
+    const { url } = await startWorker(config, log, scope);
+    await startFeed(config, log, scope);
+    await expect.poll(async () => (await readBackfill(db.pool, id))!.state, { timeout: 25_000 }).toBe("done");
+    const { rows } = await db.pool.query(
+      `select p.key, p.failure, v.rendition, encode(v.digest, 'hex') as digest
+      from photos p join verdicts v on v.photo_id = p.id order by p.key collate "C"`,
+    );
+    const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+    expect(rows).toMatchObject([
+      { key: under("a+b.png"), failure: null, rendition: true, digest: digest(small) },
+      { key: under("bad.png"), failure: "UNSUPPORTED_FORMAT", rendition: null, digest: null },
+      { key: under("broken.png"), failure: null, rendition: null },
+      { key: under("none.png"), failure: null, rendition: null },
+    ]);
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    expect(metrics).toContain('maitred_renditions_total{outcome="judged"} 1');
+    expect(metrics).toContain('maitred_renditions_total{outcome="passed over"} 2');
   });
 
   test("keeps the queue within its bound over many photos, and another goes on after a stop", async ({

@@ -4,7 +4,6 @@ import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, expect } from "vitest";
 import { connectS3, openObject } from "../../src/image/s3.ts";
 import { listAfter } from "../../src/image/s3-bucket.ts";
-import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { addBackfill, changeBackfill, readBackfill } from "../../src/store/backfills.ts";
 import { startFeed } from "../../workers/feed.ts";
@@ -22,6 +21,7 @@ afterAll(() => s3.stop());
 test("a list of which no record names a photo, and an inventory's damaged file, end paused with why", async ({
   db,
   configFor,
+  scope,
 }) => {
   await s3.put("useless.csv", "key\n1.jpg\n");
   await s3.put("damaged/1.csv", '"archive","1.jpg"\n');
@@ -35,24 +35,19 @@ test("a list of which no record names a photo, and an inventory's damaged file, 
   const starts = (key: string) =>
     addBackfill(db.pool, { ...ofAll, what: { kind: "manifest", at: `s3://archive/${key}` } });
   const runs = [await starts("useless.csv"), await starts("damaged/manifest.json")];
-  const scope = new Scope();
-  try {
-    const config = configFor(BACKENDS[0]!, { MAITRED_S3_ENDPOINT: s3.address });
-    await startFeed(config, createLog("silent"), scope);
-    const states = () => Promise.all(runs.map(async (id) => (await readBackfill(db.pool, id))!.state));
-    await expect.poll(states, { timeout: 20_000 }).toEqual(["paused", "paused"]);
-    expect(await readBackfill(db.pool, runs[0]!)).toMatchObject({
-      why: expect.stringMatching(
-        /^CONFIG_INVALID: .*useless\.csv: none of its 1 records names a photo: record 1/,
-      ),
-    });
-    expect(await readBackfill(db.pool, runs[1]!)).toMatchObject({
-      fed: 0,
-      why: expect.stringMatching(/^CONFIG_INVALID: .*damaged\/1\.csv: expected the MD5/),
-    });
-  } finally {
-    await scope.close();
-  }
+  const config = configFor(BACKENDS[0]!, { MAITRED_S3_ENDPOINT: s3.address });
+  await startFeed(config, createLog("silent"), scope);
+  const states = () => Promise.all(runs.map(async (id) => (await readBackfill(db.pool, id))!.state));
+  await expect.poll(states, { timeout: 20_000 }).toEqual(["paused", "paused"]);
+  expect(await readBackfill(db.pool, runs[0]!)).toMatchObject({
+    why: expect.stringMatching(
+      /^CONFIG_INVALID: .*useless\.csv: none of its 1 records names a photo: record 1/,
+    ),
+  });
+  expect(await readBackfill(db.pool, runs[1]!)).toMatchObject({
+    fed: 0,
+    why: expect.stringMatching(/^CONFIG_INVALID: .*damaged\/1\.csv: expected the MD5/),
+  });
 }, 40_000);
 
 test("a store that takes requests and never answers is away, like one that takes none", async () => {
@@ -112,6 +107,7 @@ test("a store that stops in the middle of a list is away, and holds no connectio
 test("a list in a bucket is fed however often its run was paused and resumed before it was read to its end", async ({
   db,
   configFor,
+  scope,
 }) => {
   await s3.put("long.csv", `bucket,key\n${"archive,there.jpg\n".repeat(400_000)}`);
   const id = await addBackfill(db.pool, {
@@ -119,27 +115,22 @@ test("a list in a bucket is fed however often its run was paused and resumed bef
     maxRate: 1,
     what: { kind: "manifest", at: "s3://archive/long.csv" },
   });
-  const scope = new Scope();
-  try {
-    const config = configFor(BACKENDS[0]!, { MAITRED_S3_ENDPOINT: s3.address });
-    await startFeed(config, createLog("silent"), scope);
-    const seen = async () => (await readBackfill(db.pool, id))!.seen;
-    // its photo is fed once and skipped then, which takes no time of its rate
-    for (let times = 0; times < 6; times++) {
-      const before = await seen();
-      await expect.poll(seen, { timeout: 10_000 }).toBeGreaterThan(before);
-      await changeBackfill(db.pool, id, "paused", "ada", "lunch");
-      // the feeder has seen that, once it feeds something else
-      const other = await addBackfill(db.pool, {
-        ...ofAll,
-        what: { kind: "prefix", bucket: "archive", prefix: "no/" },
-      });
-      await expect
-        .poll(async () => (await readBackfill(db.pool, other))!.state, { timeout: 10_000 })
-        .toBe("done");
-      await changeBackfill(db.pool, id, "running", "ada", "");
-    }
-  } finally {
-    await scope.close();
+  const config = configFor(BACKENDS[0]!, { MAITRED_S3_ENDPOINT: s3.address });
+  await startFeed(config, createLog("silent"), scope);
+  const seen = async () => (await readBackfill(db.pool, id))!.seen;
+  // its photo is fed once and skipped then, which takes no time of its rate
+  for (let times = 0; times < 6; times++) {
+    const before = await seen();
+    await expect.poll(seen, { timeout: 10_000 }).toBeGreaterThan(before);
+    await changeBackfill(db.pool, id, "paused", "ada", "lunch");
+    // the feeder has seen that, once it feeds something else
+    const other = await addBackfill(db.pool, {
+      ...ofAll,
+      what: { kind: "prefix", bucket: "archive", prefix: "no/" },
+    });
+    await expect
+      .poll(async () => (await readBackfill(db.pool, other))!.state, { timeout: 10_000 })
+      .toBe("done");
+    await changeBackfill(db.pool, id, "running", "ada", "");
   }
 }, 120_000);

@@ -91,43 +91,39 @@ test("a run that begins before a worker runs its model waits until one does", as
   configFor,
   db,
   models,
+  scope,
 }) => {
-  const scope = new Scope();
-  try {
-    const before = makeModel(models, "a-1");
-    await promote(db, before);
-    const ids = await photos(db, ...keys);
-    await recordOutcomes(
-      db.pool,
-      ids.map((id) => judged(id, "shown", "model:a-1")),
+  const before = makeModel(models, "a-1");
+  await promote(db, before);
+  const ids = await photos(db, ...keys);
+  await recordOutcomes(
+    db.pool,
+    ids.map((id) => judged(id, "shown", "model:a-1")),
+  );
+  const config = configFor(BACKENDS[0]!, { MAITRED_S3_ENDPOINT: s3.address, MAITRED_MODELS: models });
+  const worker = await startWorker(config, log, scope);
+  await startFeed(config, log, scope);
+  const next = makeModel(models, "b-1", { says: "ambience" });
+  await registerModel(db.pool, await openModel(next), "ann");
+  // so that the worker takes longer to follow than the feeder would to feed
+  rmSync(next, { recursive: true });
+  await promoteModel(db.pool, { to: "b-1", from: "a-1", by: "ann", why: "a test", figures: null });
+  const id = await addBackfill(db.pool, {
+    ...ofAll,
+    model: "model:b-1",
+    what: { kind: "photos", olderModel: true, upTo: "1000000" },
+  });
+  await expect
+    .poll(() => lineOf(db, id), { timeout: 20_000 })
+    .toBe(
+      "running, waits for a worker that runs b-1 or the active model, as the one here does not: maitred model list says why",
     );
-    const config = configFor(BACKENDS[0]!, { MAITRED_S3_ENDPOINT: s3.address, MAITRED_MODELS: models });
-    const worker = await startWorker(config, log, scope);
-    await startFeed(config, log, scope);
-    const next = makeModel(models, "b-1", { says: "ambience" });
-    await registerModel(db.pool, await openModel(next), "ann");
-    // so that the worker takes longer to follow than the feeder would to feed
-    rmSync(next, { recursive: true });
-    await promoteModel(db.pool, { to: "b-1", from: "a-1", by: "ann", why: "a test", figures: null });
-    const id = await addBackfill(db.pool, {
-      ...ofAll,
-      model: "model:b-1",
-      what: { kind: "photos", olderModel: true, upTo: "1000000" },
-    });
-    await expect
-      .poll(() => lineOf(db, id), { timeout: 20_000 })
-      .toBe(
-        "running, waits for a worker that runs b-1 or the active model, as the one here does not: maitred model list says why",
-      );
-    expect(await readBackfill(db.pool, id)).toMatchObject({ fed: 0 });
-    makeModel(models, "b-1", { says: "ambience" });
-    await db.pool.query("select pg_notify('maitred_models', '')");
-    await expect.poll(async () => (await readBackfill(db.pool, id))!.state, { timeout: 20_000 }).toBe("done");
-    expect(worker.model).toBe("b-1");
-    expect(await decidedBy(db)).toEqual([{ by: "model:b-1", photos: keys.length }]);
-  } finally {
-    await scope.close();
-  }
+  expect(await readBackfill(db.pool, id)).toMatchObject({ fed: 0 });
+  makeModel(models, "b-1", { says: "ambience" });
+  await db.pool.query("select pg_notify('maitred_models', '')");
+  await expect.poll(async () => (await readBackfill(db.pool, id))!.state, { timeout: 20_000 }).toBe("done");
+  expect(worker.model).toBe("b-1");
+  expect(await decidedBy(db)).toEqual([{ by: "model:b-1", photos: keys.length }]);
 }, 60_000);
 
 test("what a worker that keeps to another model judges meanwhile is fed again, and a promotion does not hold it up", async ({

@@ -2,7 +2,6 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, inject } from "vitest";
 import { policyIdOf } from "../../src/decide/policy.ts";
-import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { readWorkers, reportFigures, reportWorker } from "../../src/store/models.ts";
 import { keepPolicy } from "../../src/store/policies.ts";
@@ -22,20 +21,15 @@ async function told(db: Database, worker: string, policy: string, { pinned = fal
   await reportFigures(db.pool, worker, { policy: policyIdOf(policy) });
 }
 
-test("a worker tells which policy it decides by", async ({ configFor, db }) => {
-  const scope = new Scope();
-  try {
-    await startWorker(
-      configFor(BACKENDS[0]!, { MAITRED_MODEL: inject("idleModel") }),
-      createLog("silent"),
-      scope,
-    );
-    const policies = async () =>
-      (await readWorkers(db.pool)).map(({ figures }) => (figures as { policy?: string } | null)?.policy);
-    await expect.poll(policies, { timeout: 20_000 }).toEqual([policyIdOf(yaml)]);
-  } finally {
-    await scope.close();
-  }
+test("a worker tells which policy it decides by", async ({ configFor, db, scope }) => {
+  await startWorker(
+    configFor(BACKENDS[0]!, { MAITRED_MODEL: inject("idleModel") }),
+    createLog("silent"),
+    scope,
+  );
+  const policies = async () =>
+    (await readWorkers(db.pool)).map(({ figures }) => (figures as { policy?: string } | null)?.policy);
+  await expect.poll(policies, { timeout: 20_000 }).toEqual([policyIdOf(yaml)]);
 }, 40_000);
 
 test("nothing is promoted that the policies of workers are not for, but by force", async ({
