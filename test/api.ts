@@ -3,7 +3,6 @@ import { z } from "zod";
 import { problem } from "../src/http/problem.ts";
 import { routes } from "../src/http/routes.ts";
 import { createToken, type Scope as TokenScope } from "../src/http/tokens.ts";
-import { Scope } from "../src/lifecycle.ts";
 import { createLog } from "../src/log.ts";
 import { openQueues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
@@ -36,8 +35,7 @@ interface Api {
 }
 
 export const test = base.extend<{ start(backend?: Backend, env?: Record<string, string>): Promise<Api> }>({
-  start: async ({ configFor, db }, use) => {
-    const scope = new Scope();
+  start: async ({ configFor, db, scope }, use) => {
     await use(async (backend = "postgres", env = {}) => {
       const config = configFor(backend, { MAITRED_API_PORT: "0", ...env });
       const { url } = await startApi(config, createLog("silent"), scope);
@@ -83,7 +81,6 @@ export const test = base.extend<{ start(backend?: Backend, env?: Record<string, 
         tokens,
       };
     });
-    await scope.close();
   },
 });
 

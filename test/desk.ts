@@ -3,7 +3,6 @@ import { z } from "zod";
 import { deskRoutes } from "../src/http/desk/desk.ts";
 import { problem } from "../src/http/problem.ts";
 import { createToken, type Scope as TokenScope } from "../src/http/tokens.ts";
-import { Scope } from "../src/lifecycle.ts";
 import { createLog } from "../src/log.ts";
 import { addToken } from "../src/store/tokens.ts";
 import { type RunningApi, startApi } from "../workers/api.ts";
@@ -33,8 +32,7 @@ export interface Desk extends RunningApi {
 }
 
 export const test = base.extend<{ openDesk(env?: Record<string, string>): Promise<Desk> }>({
-  openDesk: async ({ configFor, db }, use) => {
-    const scope = new Scope();
+  openDesk: async ({ configFor, db, scope }, use) => {
     await use(async (env = {}) => {
       const config = configFor("postgres", { MAITRED_API_PORT: "0", ...env });
       const api = await startApi(config, createLog("silent"), scope);
@@ -52,7 +50,6 @@ export const test = base.extend<{ openDesk(env?: Record<string, string>): Promis
         },
       };
     });
-    await scope.close();
   },
 });
 

@@ -1,6 +1,5 @@
 import { type Intake, openIntake } from "../src/cli/intake.ts";
 import type { Config } from "../src/config.ts";
-import { Scope } from "../src/lifecycle.ts";
 import type { PhotoJob } from "../src/photo.ts";
 import { recordEvents, type StoredEvent } from "../src/store/events.ts";
 import { recordOutcomes } from "../src/store/verdicts.ts";
@@ -115,11 +114,8 @@ export async function tablesWith(db: Database, text: string): Promise<string[]> 
 }
 
 export const test = base.extend<{ open(config: Config): Intake }>({
-  // biome-ignore lint/correctness/noEmptyPattern: vitest reads the names of the fixtures from the pattern
-  open: async ({}, use) => {
-    const scope = new Scope();
+  open: async ({ scope }, use) => {
     await use((config) => openIntake(config, scope, () => {}));
-    await scope.close();
   },
 });
 

@@ -1,6 +1,5 @@
 import { openIntake } from "../src/cli/intake.ts";
 import { codeOf } from "../src/errors.ts";
-import { Scope } from "../src/lifecycle.ts";
 import { createLog } from "../src/log.ts";
 import type { Lane, PhotoMetadata, PhotoRef } from "../src/photo.ts";
 import { type RunningWorker, startWorker } from "../workers/moderate.ts";
@@ -21,8 +20,7 @@ export type Start = (backend: Backend, env?: Record<string, string>) => Promise<
 
 /** A whole worker, which takes from the store that `env` names. */
 export const test = base.extend<{ start: Start }>({
-  start: async ({ configFor, db }, use) => {
-    const scope = new Scope();
+  start: async ({ configFor, db, scope }, use) => {
     await use(async (backend, env = {}) => {
       const config = configFor(backend, {
         MAITRED_BACKOFF_MS: "20",
@@ -60,6 +58,5 @@ export const test = base.extend<{ start: Start }>({
         },
       };
     });
-    await scope.close();
   },
 });

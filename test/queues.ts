@@ -1,4 +1,4 @@
-import { Scope } from "../src/lifecycle.ts";
+import type { Scope } from "../src/lifecycle.ts";
 import type { Lane, PhotoJob } from "../src/photo.ts";
 import { type Attempt, type ConsumerHandlers, consume } from "../src/queue/consumer.ts";
 import { openQueues } from "../src/queue/queues.ts";
@@ -68,10 +68,8 @@ export function openBench(
 }
 
 export const test = base.extend<{ open(backend: Backend): Bench }>({
-  open: async ({ configFor }, use) => {
-    const scope = new Scope();
+  open: async ({ configFor, scope }, use) => {
     await use((backend) => openBench(scope, configFor(backend)));
-    await scope.close();
   },
 });
 

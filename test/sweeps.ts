@@ -11,7 +11,6 @@ import { type Intake, openIntake } from "../src/cli/intake.ts";
 import { type BucketSweep, type Result, sweepBucket } from "../src/cli/sweep-bucket.ts";
 import type { Config } from "../src/config.ts";
 import { connectS3 } from "../src/image/s3.ts";
-import { Scope } from "../src/lifecycle.ts";
 import { recordEvents } from "../src/store/events.ts";
 import { versionOf } from "../src/version.ts";
 import { BACKENDS, type Backend, test as base, type Database } from "./fixtures.ts";
@@ -55,8 +54,7 @@ let buckets = 0;
 export const test = base.extend<{
   bench(server?: keyof typeof starts, versions?: boolean, backend?: Backend): Promise<Bench>;
 }>({
-  bench: async ({ db, configFor }, use) => {
-    const scope = new Scope();
+  bench: async ({ db, configFor, scope }, use) => {
     await use(async (server = "fauxqs", versions = false, backend = BACKENDS[0]!) => {
       const config = configFor(backend, { MAITRED_S3_ENDPOINT: (await storeOf(server)).url });
       const intake = openIntake(config, scope, () => {});
@@ -116,7 +114,6 @@ export const test = base.extend<{
         waiting: async () => (await intake.queues.depth("backfill")).waiting,
       };
     });
-    await scope.close();
   },
 });
 

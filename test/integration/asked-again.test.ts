@@ -1,6 +1,5 @@
 import { describe, expect } from "vitest";
 import { ingestEvents, queueUnqueued } from "../../src/intake/ingest-events.ts";
-import { Scope } from "../../src/lifecycle.ts";
 import type { Lane, PhotoJob } from "../../src/photo.ts";
 import { consume } from "../../src/queue/consumer.ts";
 import { openQueues, type Queues } from "../../src/queue/queues.ts";
@@ -21,8 +20,7 @@ interface Line {
 }
 
 const test = base.extend<{ open(backend: (typeof BACKENDS)[number]): Line }>({
-  open: async ({ configFor, db }, use) => {
-    const scope = new Scope();
+  open: async ({ configFor, db, scope }, use) => {
     const quiet = (): void => {};
     await use((backend) => {
       const server = scope.hold("server", openQueueServer(configFor(backend), quiet));
@@ -45,7 +43,6 @@ const test = base.extend<{ open(backend: (typeof BACKENDS)[number]): Line }>({
         },
       };
     });
-    await scope.close();
   },
 });
 

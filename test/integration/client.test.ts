@@ -22,7 +22,6 @@ import {
   WebhookError,
 } from "../../src/index.ts";
 import type { newPhoto } from "../../src/intake/photo-list.ts";
-import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { packageRoot } from "../../src/package-root.ts";
 import { createSecret } from "../../src/signature.ts";
@@ -35,8 +34,7 @@ const run = promisify(execFile);
 
 /** A running API, and a token that may tell and ask. */
 const test = base.extend<{ api(env?: Record<string, string>): Promise<{ url: string; token: string }> }>({
-  api: async ({ configFor, db }, use) => {
-    const scope = new Scope();
+  api: async ({ configFor, db, scope }, use) => {
     await use(async (env = {}) => {
       const config = configFor("postgres", { MAITRED_API_PORT: "0", ...env });
       const { url } = await startApi(config, createLog("silent"), scope);
@@ -44,7 +42,6 @@ const test = base.extend<{ api(env?: Record<string, string>): Promise<{ url: str
       await addToken(db.pool, { id, name: "app", hash, scopes: ["ingest", "read"] });
       return { url, token };
     });
-    await scope.close();
   },
 });
 

@@ -1,6 +1,5 @@
 import { describe, expect } from "vitest";
 import { wordsOf } from "../../desk/src/access/entries.ts";
-import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { openQueues } from "../../src/queue/queues.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
@@ -227,9 +226,13 @@ describe("what operators do", () => {
   });
 });
 
-test("nothing is done of which it cannot be written down who did it", async ({ db, configFor, queued }) => {
+test("nothing is done of which it cannot be written down who did it", async ({
+  db,
+  configFor,
+  queued,
+  scope,
+}) => {
   const { backfill } = await troubled(db);
-  const scope = new Scope();
   const config = configFor("postgres");
   const intake = await openEventIntake(config, createLog("silent"), scope);
   const { deps } = await openDesk(config, intake, scope, () => undefined);
@@ -262,7 +265,6 @@ test("nothing is done of which it cannot be written down who did it", async ({ d
     await expect(act()).rejects.toThrow("full_disk");
     expect(await everything()).toEqual(before);
   }
-  await scope.close();
 });
 
 describe.each(BACKENDS)("the queue's own view on %s", (backend) => {

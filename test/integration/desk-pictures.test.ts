@@ -4,7 +4,6 @@ import sharp from "sharp";
 import { expect, inject } from "vitest";
 import { z } from "zod";
 import { heat } from "../../src/http/desk/schemas.ts";
-import { Scope } from "../../src/lifecycle.ts";
 import { packageRoot } from "../../src/package-root.ts";
 import { openExplainer } from "../../src/wiring/explain.ts";
 import { test as base, type Judged, judged, type Person } from "../desk.ts";
@@ -330,12 +329,15 @@ test("of a photo that cannot be read the heat map says why, and so does a model 
   });
 });
 
-test("where a human is seen is said by the model that is active now", async ({ configFor, folder }) => {
+test("where a human is seen is said by the model that is active now", async ({
+  configFor,
+  folder,
+  scope,
+}) => {
   const models = join(folder, "models");
   for (const side of [64, 128])
     makeModel(models, `eyes-${side}`, { side, files: { "model.onnx": colourGraph(side) } });
   let active = "eyes-64";
-  const scope = new Scope();
   const config = configFor("postgres", { MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" });
   const explain = openExplainer(config, scope, async () => ({ id: active, sha256: "" }));
   const photo = readFileSync(join(inject("samples"), "menu-1.jpg"));
@@ -343,5 +345,4 @@ test("where a human is seen is said by the model that is active now", async ({ c
   expect((await explain(photo)).map.width).toBe(8);
   active = "eyes-128";
   expect((await explain(photo)).map.width).toBe(16);
-  await scope.close();
 });

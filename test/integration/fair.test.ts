@@ -1,5 +1,4 @@
 import { describe, expect } from "vitest";
-import { Scope } from "../../src/lifecycle.ts";
 import type { LineModel } from "../../src/moderate/line.ts";
 import { createModerationWorker } from "../../src/moderate/worker.ts";
 import { LANES, type Lane, type PhotoJob, type Scores } from "../../src/photo.ts";
@@ -48,9 +47,8 @@ function heldModel() {
 }
 
 describe.each(BACKENDS)("with a backlog of a backfill in the queue on %s", (backend) => {
-  test("an upload is first in the next batch that is formed", async ({ configFor, db }) => {
+  test("an upload is first in the next batch that is formed", async ({ configFor, db, scope }) => {
     const config = configFor(backend);
-    const scope = new Scope();
     const server = scope.hold(
       "server",
       openQueueServer(config, () => {}),
@@ -136,6 +134,5 @@ describe.each(BACKENDS)("with a backlog of a backfill in the queue on %s", (back
     await all;
     expect(committed.get(upload!.id)).toBe("live");
     expect(runs.flat().sort((a, b) => a - b)).toEqual([...backlog, 100]);
-    await scope.close();
   });
 });

@@ -9,7 +9,6 @@ import { startFauxqs } from "fauxqs";
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import { codeOf, ReplacedError } from "../../src/errors.ts";
 import { connectS3, createS3Fetch } from "../../src/image/s3.ts";
-import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import type { Lane, PhotoRef } from "../../src/photo.ts";
 import { parsePayload } from "../../src/queue/queues.ts";
@@ -67,8 +66,7 @@ interface Bench {
 }
 
 const test = base.extend<{ bench(kind: keyof typeof urls): Promise<Bench> }>({
-  bench: async ({ db, configFor }, use) => {
-    const scope = new Scope();
+  bench: async ({ db, configFor, scope }, use) => {
     await use(async (kind) => {
       [heads, meanwhile] = [0, async () => {}];
       const config = configFor(BACKENDS[0]!, { MAITRED_S3_ENDPOINT: urls[kind] });
@@ -113,7 +111,6 @@ const test = base.extend<{ bench(kind: keyof typeof urls): Promise<Bench> }>({
         },
       };
     });
-    await scope.close();
   },
 });
 

@@ -4,7 +4,6 @@ import { expect } from "vitest";
 import { codeOf, ReplacedError } from "../../src/errors.ts";
 import { random as randomly } from "../../src/evaluate/statistics.ts";
 import { connectS3, createS3Fetch } from "../../src/image/s3.ts";
-import { Scope } from "../../src/lifecycle.ts";
 import type { Lane, PhotoJob } from "../../src/photo.ts";
 import type { Queues } from "../../src/queue/queues.ts";
 import { markQueued, recordEvents, type StoredEvent, unqueuedPhotos } from "../../src/store/events.ts";
@@ -21,9 +20,9 @@ const Bucket = "photos";
 test("what is shown once all events have come, late, twice and in any order, is what is there", async ({
   db,
   configFor,
+  scope,
 }) => {
   const fauxqs = await startFauxqs({ port: 0, logger: false });
-  const scope = new Scope();
   scope.onClose("fauxqs", () => fauxqs.stop());
   const config = configFor("postgres", { MAITRED_S3_ENDPOINT: fauxqs.address });
   const s3 = connectS3(config, 4);
@@ -120,5 +119,4 @@ test("what is shown once all events have come, late, twice and in any order, is 
     const shown = await db.pool.query("select version from public_photos where key = $1", [about.key]);
     expect(shown.rows, `history ${seed}`).toEqual(there ? [{ version: there }] : []);
   }
-  await scope.close();
 });

@@ -4,7 +4,6 @@ import { describe, expect, inject } from "vitest";
 import { openIntake } from "../../src/cli/intake.ts";
 import { listFolder } from "../../src/image/folder.ts";
 import { openModel } from "../../src/infer/model.ts";
-import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { packageRoot } from "../../src/package-root.ts";
 import type { Lane, PhotoRef } from "../../src/photo.ts";
@@ -31,8 +30,7 @@ interface Line {
 }
 
 const test = base.extend<{ start(env?: Record<string, string>): Promise<Line> }>({
-  start: async ({ configFor, folder, models }, use) => {
-    const scope = new Scope();
+  start: async ({ configFor, folder, models, scope }, use) => {
     await use(async (env = {}) => {
       const photosFolder = join(folder, "photos");
       // for no model in particular
@@ -72,7 +70,6 @@ const test = base.extend<{ start(env?: Record<string, string>): Promise<Line> }>
         },
       };
     });
-    await scope.close();
   },
 });
 

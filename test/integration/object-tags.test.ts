@@ -12,7 +12,6 @@ import { createS3Fetch } from "../../src/image/s3.ts";
 import { headObject } from "../../src/image/s3-listing.ts";
 import { setTags } from "../../src/image/tags.ts";
 import type { ListedObject } from "../../src/intake/reconcile-range.ts";
-import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { replayDeliveries } from "../../src/store/deliveries.ts";
 import { addDestination } from "../../src/store/destinations.ts";
@@ -31,14 +30,12 @@ let server: Awaited<ReturnType<typeof startMoto>>;
 let s3: S3Client;
 
 const test = base.extend<{ deliver(): Promise<void> }>({
-  deliver: async ({ configFor, db }, use) => {
-    const scope = new Scope();
+  deliver: async ({ configFor, db, scope }, use) => {
     await use(async () => {
       await addDestination(db.pool, { id: "tags", kind: "s3-tags", bucket: null, url: null }, null);
       const env = { MAITRED_S3_ENDPOINT: server.url, MAITRED_DELIVER_BACKOFF_MS: "100" };
       await startDeliver(configFor("postgres", env), createLog("silent"), scope);
     });
-    await scope.close();
   },
 });
 

@@ -8,7 +8,6 @@ import { z } from "zod";
 import { problem } from "../../src/http/problem.ts";
 import { noticed } from "../../src/http/schemas.ts";
 import { createToken } from "../../src/http/tokens.ts";
-import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { addToken } from "../../src/store/tokens.ts";
 import { startApi } from "../../workers/api.ts";
@@ -62,8 +61,7 @@ const test = base.extend<{
       server.close();
     }
   },
-  start: async ({ configFor, db, serve }, use) => {
-    const scope = new Scope();
+  start: async ({ configFor, db, serve, scope }, use) => {
     await use(
       async ({
         backend = "postgres",
@@ -97,7 +95,6 @@ const test = base.extend<{
         };
       },
     );
-    await scope.close();
   },
 });
 

@@ -2,7 +2,6 @@ import { expect } from "vitest";
 import { createToken } from "../../src/http/tokens.ts";
 import type { PhotoEvent } from "../../src/intake/event.ts";
 import { type EventDeps, ingestTogether } from "../../src/intake/ingest-events.ts";
-import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { addToken, revokeToken } from "../../src/store/tokens.ts";
 import { openEventIntake } from "../../src/wiring/intake.ts";
@@ -17,8 +16,7 @@ interface Opened {
 }
 
 const test = base.extend<{ open(backend: Backend): Promise<Opened> }>({
-  open: async ({ configFor, db }, use) => {
-    const scope = new Scope();
+  open: async ({ configFor, db, scope }, use) => {
     await use(async (backend) => {
       const config = configFor(backend, { MAITRED_API_PORT: "0" });
       const log = createLog("silent");
@@ -34,7 +32,6 @@ const test = base.extend<{ open(backend: Backend): Promise<Opened> }>({
         });
       return { events, waiting, post, tokenId: id };
     });
-    await scope.close();
   },
 });
 
