@@ -1,10 +1,11 @@
+import type pg from "pg";
 import { describe, expect } from "vitest";
 import { readBackfillCounts } from "../../src/store/backfill-counts.ts";
 import { endBackfills, feedBackfill, waitingPhotos } from "../../src/store/backfill-feed.ts";
 import { addBackfill, readBackfill, retryBackfill } from "../../src/store/backfills.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { counts, failed, judged, page, photos } from "../backfills.ts";
-import { test, transaction } from "../fixtures.ts";
+import { type Database, test, transaction } from "../fixtures.ts";
 import { ofAll } from "../verdicts.ts";
 import { waitersIn } from "../waits.ts";
 
@@ -18,39 +19,19 @@ describe("a backfill beside others", () => {
     expect(await endBackfills(db.pool)).toEqual([id]);
   });
 
-  test("reads no photo but those that wait to see whether they are still there", async ({ db }) => {
+  /** How many rows of photos `work` reads where so many of 10,000 wait for one backfill. */
+  async function photosRead(
+    db: Database,
+    waiting: number,
+    work: (client: pg.PoolClient) => Promise<unknown>,
+  ): Promise<number> {
     await db.pool.query(
       "insert into photos (store, bucket, key) select 's3', 'archive', n::text from generate_series(1, 10000) n",
     );
     await addBackfill(db.pool, ofAll);
     await db.pool.query(
-      "insert into backfill_photos select p.id, b.id from photos p, backfills b limit 2000",
-    );
-    await db.pool.query("analyze photos, backfill_photos");
-    const client = await db.pool.connect();
-    const read = async (): Promise<number> => {
-      const { rows } = await client.query(
-        "select (idx_tup_fetch + seq_tup_read)::float8 as read from pg_stat_xact_user_tables where relname = 'photos'",
-      );
-      return rows[0].read;
-    };
-    await client.query("begin");
-    const before = await read();
-    await client.query("select end_backfills()");
-    expect((await read()) - before).toBe(2_000);
-    await client.query("rollback");
-    client.release();
-  });
-
-  test("reads each photo that waits once to queue all of them again, in however many pages", async ({
-    db,
-  }) => {
-    await db.pool.query(
-      "insert into photos (store, bucket, key) select 's3', 'archive', n::text from generate_series(1, 10000) n",
-    );
-    await addBackfill(db.pool, ofAll);
-    await db.pool.query(
-      "insert into backfill_photos select p.id, b.id from photos p, backfills b order by 1 limit 5000",
+      "insert into backfill_photos select p.id, b.id from photos p, backfills b order by 1 limit $1",
+      [waiting],
     );
     await db.pool.query("analyze photos, backfill_photos");
     const client = await transaction(db);
@@ -61,10 +42,23 @@ describe("a backfill beside others", () => {
       return rows[0].read;
     };
     const before = await read();
-    const pages: number[] = [];
-    for await (const page of waitingPhotos(client, 0)) pages.push(page.length);
+    await work(client);
     const looked = (await read()) - before;
     await client.finish("rollback");
+    return looked;
+  }
+
+  test("reads no photo but those that wait to see whether they are still there", async ({ db }) => {
+    expect(await photosRead(db, 2_000, (client) => client.query("select end_backfills()"))).toBe(2_000);
+  });
+
+  test("reads each photo that waits once to queue all of them again, in however many pages", async ({
+    db,
+  }) => {
+    const pages: number[] = [];
+    const looked = await photosRead(db, 5_000, async (client) => {
+      for await (const page of waitingPhotos(client, 0)) pages.push(page.length);
+    });
     expect(pages).toEqual([1_000, 1_000, 1_000, 1_000, 1_000]);
     expect(looked).toBe(5_000);
   });

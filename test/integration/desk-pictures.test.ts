@@ -179,13 +179,16 @@ test("what cannot be had or read says why, and so does a store that is away", as
   });
 });
 
+/** A model that says where it sees light. */
+const eyes = (folder: string): string =>
+  makeModel(join(folder, "models"), "eyes-1", { files: { "model.onnx": colourGraph(64) } });
+
 test("the heat map is told by its cells, which are highest where a human is, in a few kilobytes", async ({
   openDesk,
   db,
   folder,
 }) => {
-  const eyes = makeModel(join(folder, "models"), "eyes-1", { files: { "model.onnx": colourGraph(64) } });
-  const desk = await openDesk({ MAITRED_FOLDERS: folder, MAITRED_MODEL: eyes });
+  const desk = await openDesk({ MAITRED_FOLDERS: folder, MAITRED_MODEL: eyes(folder) });
   const spots = [
     { x: 0.25, y: 0.75 },
     { x: 0.75, y: 0.5 },
@@ -222,8 +225,7 @@ test("of an animation the picture shows every frame that is judged, and the heat
   db,
   folder,
 }) => {
-  const eyes = makeModel(join(folder, "models"), "eyes-1", { files: { "model.onnx": colourGraph(64) } });
-  const desk = await openDesk({ MAITRED_FOLDERS: folder, MAITRED_MODEL: eyes });
+  const desk = await openDesk({ MAITRED_FOLDERS: folder, MAITRED_MODEL: eyes(folder) });
   const colours = [
     [90, 0, 0],
     [0, 90, 0],
@@ -270,8 +272,7 @@ test("of a long photo the picture shows the parts too, and of a transparent one 
   db,
   folder,
 }) => {
-  const eyes = makeModel(join(folder, "models"), "eyes-1", { files: { "model.onnx": colourGraph(64) } });
-  const desk = await openDesk({ MAITRED_FOLDERS: folder, MAITRED_MODEL: eyes });
+  const desk = await openDesk({ MAITRED_FOLDERS: folder, MAITRED_MODEL: eyes(folder) });
   const light = { create: { width: 50, height: 50, channels: 3, background: "white" } } as const;
   const dark = (width: number, channels: 3 | 4, background: string) =>
     sharp({ create: { width, height: 200, channels, background } });

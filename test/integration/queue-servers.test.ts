@@ -3,10 +3,11 @@ import { type AddressInfo, connect, createServer } from "node:net";
 import { inspect } from "node:util";
 import { type Cluster, Redis } from "ioredis";
 import { describe, expect, vi } from "vitest";
+import type { Config } from "../../src/config.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { consume } from "../../src/queue/consumer.ts";
-import { openQueueServer } from "../../src/queue/server.ts";
+import { openQueueServer, type QueueServer } from "../../src/queue/server.ts";
 import { evictionGauge } from "../../src/wiring/eviction.ts";
 import { orQueueUnavailable } from "../../src/wiring/intake.ts";
 import { openServers } from "../../src/wiring/servers.ts";
@@ -62,20 +63,34 @@ describe("queue servers", () => {
     },
   );
 
+  /** Servers on a Redis of their own, whose minute passes when the test says so, and what they log. */
+  async function watching(
+    config: Config,
+    work: (how: { other: Redis; server: QueueServer; lines: string[]; scope: Scope }) => Promise<void>,
+  ): Promise<void> {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    const path = `/tmp/maitred-eviction-${process.pid}.sock`;
+    const child = await startRedis("--port", "0", "--unixsocket", path);
+    const other = new Redis(path);
+    const scope = new Scope();
+    const lines: string[] = [];
+    try {
+      const log = createLog("warn", { write: (line) => void lines.push(JSON.parse(line).msg) });
+      const { server } = await openServers({ ...config, queueOptions: JSON.stringify({ path }) }, log, scope);
+      await work({ other, server, lines, scope });
+    } finally {
+      vi.useRealTimers();
+      await scope.close();
+      other.disconnect();
+      child.kill();
+      await once(child, "exit");
+    }
+  }
+
   withRedis(
     "a Redis whose eviction policy is changed later is in the log of what runs, and in its figures",
-    async ({ db, configFor }) => {
-      vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
-      const path = `/tmp/maitred-eviction-${process.pid}.sock`;
-      const child = await startRedis("--port", "0", "--unixsocket", path);
-      const other = new Redis(path);
-      const scope = new Scope();
-      const lines: string[] = [];
-      try {
-        const queueOptions = JSON.stringify({ path });
-        const config = { ...configFor("redis"), databaseUrl: db.url, queueOptions };
-        const log = createLog("warn", { write: (line) => void lines.push(JSON.parse(line).msg) });
-        const { server } = await openServers(config, log, scope);
+    ({ configFor }) =>
+      watching(configFor("redis"), async ({ other, server, lines }) => {
         const mayEvict = () => evictionGauge(server).read();
         expect(await mayEvict()).toBe(0);
         await other.config("SET", "maxmemory-policy", "volatile-lru");
@@ -87,42 +102,18 @@ describe("queue servers", () => {
           .toEqual([expect.stringMatching(/noeviction, got volatile-lru.*CONFIG SET/)]);
         await other.config("SET", "maxmemory-policy", "noeviction");
         expect(await mayEvict()).toBe(0);
-      } finally {
-        vi.useRealTimers();
-        await scope.close();
-        other.disconnect();
-        child.kill();
-      }
-    },
+      }),
   );
 
-  withRedis(
-    "a Redis that hangs when it is asked for its eviction policy holds up no end",
-    async ({ db, configFor }) => {
-      vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
-      const path = `/tmp/maitred-frozen-${process.pid}.sock`;
-      const child = await startRedis("--port", "0", "--unixsocket", path);
-      const other = new Redis(path);
-      const scope = new Scope();
-      const lines: string[] = [];
-      try {
-        const queueOptions = JSON.stringify({ path });
-        const config = { ...configFor("redis"), databaseUrl: db.url, queueOptions };
-        const log = createLog("warn", { write: (line) => void lines.push(line) });
-        await openServers(config, log, scope);
-        await other.call("CLIENT", "PAUSE", "60000", "ALL");
-        vi.advanceTimersByTime(60_000);
-        const begun = performance.now();
-        await scope.close();
-        expect(performance.now() - begun).toBeLessThan(8_000);
-        expect(lines).toEqual([]);
-      } finally {
-        vi.useRealTimers();
-        await scope.close();
-        other.disconnect();
-        child.kill();
-      }
-    },
+  withRedis("a Redis that hangs when it is asked for its eviction policy holds up no end", ({ configFor }) =>
+    watching(configFor("redis"), async ({ other, lines, scope }) => {
+      await other.call("CLIENT", "PAUSE", "60000", "ALL");
+      vi.advanceTimersByTime(60_000);
+      const begun = performance.now();
+      await scope.close();
+      expect(performance.now() - begun).toBeLessThan(8_000);
+      expect(lines).toEqual([]);
+    }),
   );
 
   withRedis("a Redis that wants another password or user is a setting to mend", async () => {
