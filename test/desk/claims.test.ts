@@ -11,6 +11,7 @@ const photo = (id: string) => {
   const kind = id.startsWith("audit") ? "audit" : "human";
   return { id, key: `${id}.jpg`, state: "review", asOf: "1", kind };
 };
+const running: (() => void)[] = [];
 const browser = { page: new EventTarget(), window: new EventTarget() };
 
 beforeEach(() => {
@@ -19,15 +20,24 @@ beforeEach(() => {
     vi.stubGlobal(name, browser.window[name].bind(browser.window));
 });
 afterEach(() => {
+  for (const stop of running.splice(0)) stop();
   vi.useRealTimers();
   vi.unstubAllGlobals();
 });
 
 const ALONE: Queue = { kinds: { human: 9 }, held: 9, moderators: 1 };
 
+/** Everything that goes on without an answer has gone on. */
+const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
+
 /** A page whose server is the test: what it asks waits until it is answered. */
 function open({ before, counts = ALONE }: { before?: string; counts?: Queue } = {}) {
-  const asked: { what: string; limit: number; answer(photos: string[]): void; fail(): void }[] = [];
+  const asked: {
+    what: string;
+    limit: number;
+    answer(photos: string[]): Promise<void>;
+    fail(): Promise<void>;
+  }[] = [];
   const queue = signal<Queue | undefined>(counts);
   const waiting = signal<readonly Act[]>([]);
   const add = (...acts: Act[]): void => {
@@ -57,85 +67,75 @@ function open({ before, counts = ALONE }: { before?: string; counts?: Queue } = 
         asked.push({
           what,
           limit: (body as { limit: number }).limit,
-          fail: () => fail(new Error("away")),
-          answer: (ids) => resolve({ photos: isClaim ? ids.map(photo) : ids } as T),
+          fail() {
+            fail(new Error("away"));
+            return settled();
+          },
+          answer(ids) {
+            resolve({ photos: isClaim ? ids.map(photo) : ids } as T);
+            return settled();
+          },
         });
       }),
   });
   const heard = () => asked.map(({ what }) => what);
-  /** Everything that goes on without an answer has gone on. */
-  const settled = () => new Promise((resolve) => setImmediate(resolve));
+  const start = (): Promise<void> => {
+    running.push(claims.run());
+    return settled();
+  };
   const held = () => store.items.value.map((item) => item.photo.id);
-  return { store, waiting, queue, claims, asked, heard, settled, held };
+  return { store, waiting, queue, claims, asked, heard, start, held };
 }
 
 describe("what a page gives back", () => {
   test("is given back before anything is claimed anew, where it came too late for what was chosen", async () => {
-    const { claims, asked, heard, settled, held } = open();
-    const stop = claims.run();
-    await settled();
+    const { claims, asked, heard, held, start } = open();
+    await start();
     void claims.only("verify");
-    asked[0]!.answer(["a"]);
-    await settled();
+    await asked[0]!.answer(["a"]);
     expect(heard()).toEqual(["claims", "release a"]);
-    asked[1]!.answer([]);
-    await settled();
+    await asked[1]!.answer([]);
     expect(heard()).toEqual(["claims", "release a", "claims verify"]);
-    asked[2]!.answer(["b"]);
-    await settled();
+    await asked[2]!.answer(["b"]);
     expect(held()).toEqual(["b"]);
-    stop();
   });
 
   test("is given back before whoever comes back to the page claims anew", async () => {
-    const { claims, asked, heard, settled } = open();
-    const stop = claims.run();
-    await settled();
-    asked[0]!.answer(["a"]);
-    await settled();
-    stop();
-    const stopAgain = claims.run();
-    await settled();
+    const { asked, heard, start } = open();
+    await start();
+    await asked[0]!.answer(["a"]);
+    running.pop()!();
+    await start();
     expect(heard()).toEqual(["claims", "release a"]);
-    asked[1]!.answer([]);
-    await settled();
+    await asked[1]!.answer([]);
     expect(heard()).toEqual(["claims", "release a", "claims"]);
-    stopAgain();
   });
 
   test("is claimed anew by whoever uses the page while it is still on its way, and nobody is away", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
-    const { claims, asked, heard, settled } = open();
-    const stop = claims.run();
-    await settled();
-    asked[0]!.answer(["a"]);
-    await settled();
+    const { claims, asked, heard, start } = open();
+    await start();
+    await asked[0]!.answer(["a"]);
     vi.setSystemTime(Date.now() + 601_000);
     browser.page.dispatchEvent(new Event("visibilitychange"));
     await settled();
     expect([heard().at(-1), claims.state.value]).toEqual(["release a", "away"]);
     browser.window.dispatchEvent(new Event("keydown"));
-    asked[1]!.answer([]);
-    await settled();
+    await asked[1]!.answer([]);
     expect([heard().at(-1), claims.state.value]).toEqual(["claims", "loading"]);
-    stop();
   });
 });
 
 test("what the page before it held is asked for until it is had, and then never again: that name may live on in another tab", async () => {
-  const { claims, asked, heard, settled } = open({ before: "old" });
-  const stop = claims.run();
-  await settled();
-  asked[0]!.fail();
-  await settled();
+  const { claims, asked, heard, start } = open({ before: "old" });
+  await start();
+  await asked[0]!.fail();
   void claims.fill(true);
   await settled();
-  asked[1]!.answer(["a"]);
-  await settled();
+  await asked[1]!.answer(["a"]);
   void claims.fill(true);
   await settled();
   expect(heard()).toEqual(["claims old", "claims old", "claims"]);
-  stop();
 });
 
 describe("what a page holds", () => {
@@ -152,22 +152,18 @@ describe("what a page holds", () => {
     ["as many audits as come to each where they are chosen", two(12, 31), 16, "audit"],
     ["enough for the keys of what is nearly empty", two(3), 4],
   ])("is %s", async ([, counts, limit, kind]) => {
-    const { claims, queue, asked, settled } = open({ counts });
+    const { claims, queue, asked, start } = open({ counts });
     claims.kind.value = kind;
     // also where it asks before it has heard what waits
     queue.value = undefined;
-    const stop = claims.run();
-    await settled();
+    await start();
     expect(asked.map((each) => each.limit)).toEqual([limit]);
-    stop();
   });
 
   test("is filled up before the next key finds nothing, and is all there is where less came", async () => {
-    const { claims, store, asked, heard, settled } = open({ counts: two(8) });
-    const stop = claims.run();
-    await settled();
-    asked[0]!.answer([..."abcd"]);
-    await settled();
+    const { claims, store, asked, heard, start } = open({ counts: two(8) });
+    await start();
+    await asked[0]!.answer([..."abcd"]);
     expect(claims.exhausted.value).toBe(false);
     store.decide("hidden", true);
     await claims.fill();
@@ -176,18 +172,14 @@ describe("what a page holds", () => {
     void claims.fill();
     await settled();
     expect(heard()).toEqual(["claims", "claims"]);
-    asked[1]!.answer([..."cde"]);
-    await settled();
+    await asked[1]!.answer([..."cde"]);
     expect(claims.exhausted.value).toBe(true);
-    stop();
   });
 
   test("goes beyond its share to another who comes, from the end, but for what somebody has begun with", async () => {
-    const { claims, store, queue, asked, heard, settled, held } = open();
-    const stop = claims.run();
-    await settled();
-    asked[0]!.answer([..."abcdefghi"]);
-    await settled();
+    const { store, queue, asked, heard, held, start } = open();
+    await start();
+    await asked[0]!.answer([..."abcdefghi"]);
     store.go(7);
     store.setCategory("menu");
     store.toggle(8);
@@ -198,7 +190,6 @@ describe("what a page holds", () => {
     expect(store.current.value!.photo.id).toBe("g");
     expect(store.slipped.value).toBe(false);
     expect(leftOut.value).toBe("Free for others: 4 photos from the end of your list");
-    stop();
   });
 
   test.for([
@@ -208,28 +199,23 @@ describe("what a page holds", () => {
   ])(
     "is shared out, %i in hands of %i, to the newcomer among %i too",
     async ([human, held, moderators, goes]) => {
-      const { claims, queue, asked, heard, settled } = open();
-      const stop = claims.run();
-      await settled();
-      asked[0]!.answer(Array.from({ length: held! }, (_, n) => `${n}`));
-      await settled();
+      const { queue, asked, heard, start } = open();
+      await start();
+      await asked[0]!.answer(Array.from({ length: held! }, (_, n) => `${n}`));
       queue.value = { kinds: { human: human! }, held: 0, moderators: moderators! };
       await settled();
       expect(heard().at(-1)!.split(" ")).toEqual([
         "release",
         ...Array.from({ length: goes! }, (_, n) => `${held! - goes! + n}`),
       ]);
-      stop();
     },
   );
 
   test("keeps its audits while what is urgent comes and goes, and has what is urgent on top of them", async () => {
-    const { claims, store, queue, asked, heard, settled } = open({ counts: two(0, 300) });
-    const stop = claims.run();
-    await settled();
+    const { claims, store, queue, asked, heard, start } = open({ counts: two(0, 300) });
+    await start();
     const audits = Array.from({ length: 60 }, (_, n) => `audit${n}`);
-    asked[0]!.answer(audits);
-    await settled();
+    await asked[0]!.answer(audits);
     for (const human of [1, 0, 100, 5]) {
       queue.value = two(human, 300);
       await settled();
@@ -244,36 +230,29 @@ describe("what a page holds", () => {
       ["claims", 60],
       ["claims", 34],
     ]);
-    asked[1]!.answer([...audits.slice(30), ..."abcd"]);
-    await settled();
+    await asked[1]!.answer([...audits.slice(30), ..."abcd"]);
     for (let n = 0; n < 10; n++) store.decide("hidden", true);
     await claims.fill();
     expect(heard()).toHaveLength(2);
-    stop();
   });
 
   test.for<[string, number, Kind?]>([
     ["there are only audits", 0],
     ["audits are chosen", 12, "audit"],
   ])("goes to another who comes where %s", async ([, human, kind]) => {
-    const { claims, queue, asked, heard, settled } = open();
+    const { claims, queue, asked, heard, start } = open();
     claims.kind.value = kind;
-    const stop = claims.run();
-    await settled();
-    asked[0]!.answer([..."abcdefghi"].map((id) => `audit-${id}`));
-    await settled();
+    await start();
+    await asked[0]!.answer([..."abcdefghi"].map((id) => `audit-${id}`));
     queue.value = two(human, 9);
     await settled();
     expect(heard()[1]).toBe("release audit-f audit-g audit-h audit-i");
-    stop();
   });
 
   test("stays where it is little more than its share, and where it is not the server's yet to give", async () => {
-    const { claims, store, queue, waiting, asked, heard, settled } = open();
-    const stop = claims.run();
-    await settled();
-    asked[0]!.answer([..."abcdefgh"]);
-    await settled();
+    const { store, queue, waiting, asked, heard, start } = open();
+    await start();
+    await asked[0]!.answer([..."abcdefgh"]);
     queue.value = two(11);
     await settled();
     expect(heard()).toEqual(["claims"]);
@@ -283,84 +262,63 @@ describe("what a page holds", () => {
     queue.value = two(8);
     await settled();
     expect(heard()).toEqual(["claims"]);
-    stop();
   });
 });
 
 test("what the server says while a claim is on its way is heard once that is answered", async () => {
-  const { claims, queue, asked, heard, settled, held } = open();
-  const stop = claims.run();
-  await settled();
+  const { queue, asked, heard, held, start } = open();
+  await start();
   queue.value = { ...ALONE, held: 1 };
   queue.value = { ...ALONE, held: 2 };
   await settled();
   expect(heard()).toEqual(["claims"]);
-  asked[0]!.answer(["a"]);
-  await settled();
+  await asked[0]!.answer(["a"]);
   expect(heard()).toEqual(["claims", "claims"]);
-  asked[1]!.answer(["a", "b"]);
-  await settled();
+  await asked[1]!.answer(["a", "b"]);
   expect([heard().length, held()]).toEqual([2, ["a", "b"]]);
-  stop();
 });
 
 test("what a renewal said of photos that were given back since takes none that were claimed again", async () => {
-  const { claims, asked, heard, settled, held } = open();
-  const stop = claims.run();
-  await settled();
-  asked[0]!.answer(["a"]);
-  await settled();
+  const { claims, asked, heard, held, start } = open();
+  await start();
+  await asked[0]!.answer(["a"]);
   browser.page.dispatchEvent(new Event("visibilitychange"));
   await settled();
   void claims.only("verify");
-  asked[2]!.answer([]);
-  await settled();
+  await asked[2]!.answer([]);
   expect(heard()).toEqual(["claims", "renew a", "release a", "claims verify"]);
-  asked[3]!.answer(["a"]);
-  await settled();
+  await asked[3]!.answer(["a"]);
   expect(claims.problem.value).toBe("");
-  asked[1]!.answer([]);
-  await settled();
+  await asked[1]!.answer([]);
   expect(held()).toEqual(["a"]);
-  stop();
 });
 
 test("a renewal that is slow takes off the page nothing that went beyond its share since, and was claimed again", async () => {
-  const { claims, store, queue, asked, heard, settled, held } = open();
-  const stop = claims.run();
-  await settled();
-  asked[0]!.answer([..."abcdefghi"]);
-  await settled();
+  const { claims, store, queue, asked, heard, held, start } = open();
+  await start();
+  await asked[0]!.answer([..."abcdefghi"]);
   browser.page.dispatchEvent(new Event("visibilitychange"));
   queue.value = { ...ALONE, moderators: 2 };
   await settled();
   for (const _ of "abc") store.decide("hidden", true);
   void claims.fill(true);
-  asked[2]!.answer([]);
-  await settled();
+  await asked[2]!.answer([]);
   expect(heard()).toEqual(["claims", "renew a b c d e f g h i", "release f g h i", "claims"]);
-  asked[3]!.answer([..."defg"]);
-  await settled();
-  asked[1]!.answer([..."de"]);
-  await settled();
+  await asked[3]!.answer([..."defg"]);
+  await asked[1]!.answer([..."de"]);
   expect([held().join(""), claims.problem.value]).toEqual(["abcdefg", ""]);
-  stop();
 });
 
 test("what was taken back stays, though the server holds it for nobody until it has the undo", async () => {
-  const { store, waiting, claims, asked, heard, settled, held } = open();
-  const stop = claims.run();
-  await settled();
-  asked[0]!.answer(["a", "b"]);
-  await settled();
+  const { store, waiting, claims, asked, heard, held, start } = open();
+  await start();
+  await asked[0]!.answer(["a", "b"]);
   store.decide("shown", false);
   store.undo();
   browser.page.dispatchEvent(new Event("visibilitychange"));
   await settled();
-  asked[1]!.answer(["b"]);
-  await settled();
-  asked[2]!.answer(["b"]);
-  await settled();
+  await asked[1]!.answer(["b"]);
+  await asked[2]!.answer(["b"]);
   expect([heard(), held()]).toEqual([
     ["claims", "renew b", "claims"],
     ["a", "b"],
@@ -368,8 +326,6 @@ test("what was taken back stays, though the server holds it for nobody until it 
   waiting.value = [];
   browser.page.dispatchEvent(new Event("visibilitychange"));
   await settled();
-  asked[3]!.answer(["b"]);
-  await settled();
+  await asked[3]!.answer(["b"]);
   expect([heard().at(3), held(), claims.problem.value]).toEqual(["renew a b", ["b"], ""]);
-  stop();
 });
