@@ -9,7 +9,7 @@ afterEach(() => {
 });
 
 /** A batcher whose runs end when told to. */
-function controlled(limits: { maxSize: number; maxWaitMs: number; workers: number; maxRunning: number }) {
+function controlled({ maxSize = 4, maxWaitMs = 1_000, workers = 1, maxRunning = 2 } = {}) {
   const runs: { items: string[]; end(results?: (string | Error)[]): void; fail(error: Error): void }[] = [];
   const batcher = createBatcher<string, string>(
     (items) =>
@@ -18,7 +18,7 @@ function controlled(limits: { maxSize: number; maxWaitMs: number; workers: numbe
           resolve(results ?? items.map((item) => item.toUpperCase()));
         runs.push({ items, end, fail: reject });
       }),
-    limits,
+    { maxSize, maxWaitMs, workers, maxRunning },
   );
   return { batcher, runs, batches: () => runs.map((run) => run.items.join("")) };
 }
@@ -26,26 +26,18 @@ function controlled(limits: { maxSize: number; maxWaitMs: number; workers: numbe
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("createBatcher", () => {
-  test("sends the first item at once when nothing runs", () => {
-    const { batcher, batches } = controlled({ maxSize: 4, maxWaitMs: 20, workers: 1, maxRunning: 2 });
-    void batcher.add("a", "live");
-    expect(batches()).toEqual(["a"]);
-  });
-
-  test("sends at once as long as a worker is idle", () => {
-    const { batcher, batches } = controlled({ maxSize: 4, maxWaitMs: 20, workers: 2, maxRunning: 2 });
-    for (const item of "abc") void batcher.add(item, "live");
-    expect(batches()).toEqual(["a", "b"]);
-  });
-
-  test("gathers while a batch runs, and sends when it is full", () => {
-    const { batcher, batches } = controlled({ maxSize: 3, maxWaitMs: 20, workers: 1, maxRunning: 2 });
-    for (const item of "abcdefg") void batcher.add(item, "live");
-    expect(batches()).toEqual(["a", "bcd"]);
+  test.each([
+    ["sends the first item at once when nothing runs", {}, "a", ["a"]],
+    ["sends at once as long as a worker is idle", { workers: 2 }, "abc", ["a", "b"]],
+    ["gathers while a batch runs, and sends when it is full", { maxSize: 3 }, "abcdefg", ["a", "bcd"]],
+  ])("%s", (_what, limits, items, sent) => {
+    const { batcher, batches } = controlled(limits);
+    for (const item of items) void batcher.add(item, "live");
+    expect(batches()).toEqual(sent);
   });
 
   test("sends what has waited long enough although a batch runs", () => {
-    const { batcher, batches } = controlled({ maxSize: 3, maxWaitMs: 20, workers: 1, maxRunning: 2 });
+    const { batcher, batches } = controlled({ maxSize: 3, maxWaitMs: 20 });
     void batcher.add("a", "live");
     void batcher.add("b", "live");
     vi.advanceTimersByTime(19);
@@ -55,19 +47,14 @@ describe("createBatcher", () => {
   });
 
   test("never runs more at once than it may, however long items wait", () => {
-    const { batcher, batches } = controlled({ maxSize: 1, maxWaitMs: 0, workers: 1, maxRunning: 2 });
+    const { batcher, batches } = controlled({ maxSize: 1, maxWaitMs: 0 });
     for (const item of "abcd") void batcher.add(item, "live");
     vi.advanceTimersByTime(1_000);
     expect(batches()).toEqual(["a", "b"]);
   });
 
   test("puts live items first into every batch, and lets backfill fill what is left", async () => {
-    const { batcher, runs, batches } = controlled({
-      maxSize: 4,
-      maxWaitMs: 1_000,
-      workers: 1,
-      maxRunning: 1,
-    });
+    const { batcher, runs, batches } = controlled({ maxRunning: 1 });
     void batcher.add("x", "backfill");
     for (const item of "abcdef") void batcher.add(item, "backfill");
     for (const item of "LM") void batcher.add(item, "live");
@@ -79,7 +66,7 @@ describe("createBatcher", () => {
   });
 
   test("answers each item with its own result, in whatever order batches end", async () => {
-    const { batcher, runs } = controlled({ maxSize: 2, maxWaitMs: 0, workers: 1, maxRunning: 2 });
+    const { batcher, runs } = controlled({ maxSize: 2, maxWaitMs: 0 });
     const answers = ["a", "b", "c"].map((item) => batcher.add(item, "live"));
     runs[1]!.end();
     await settled();
@@ -90,7 +77,7 @@ describe("createBatcher", () => {
   });
 
   test("fails one item alone when its slot holds an error", async () => {
-    const { batcher, runs } = controlled({ maxSize: 2, maxWaitMs: 0, workers: 1, maxRunning: 1 });
+    const { batcher, runs } = controlled({ maxSize: 2, maxWaitMs: 0, maxRunning: 1 });
     const first = batcher.add("a", "live");
     const [second, third] = [batcher.add("b", "live"), batcher.add("c", "live")];
     runs[0]!.end();
@@ -102,7 +89,7 @@ describe("createBatcher", () => {
   });
 
   test("fails a whole batch whose run throws or answers too few, and goes on with the next", async () => {
-    const { batcher, runs } = controlled({ maxSize: 1, maxWaitMs: 0, workers: 1, maxRunning: 1 });
+    const { batcher, runs } = controlled({ maxSize: 1, maxWaitMs: 0, maxRunning: 1 });
     const answers = ["a", "b", "c"].map((item) => batcher.add(item, "live"));
     const outcome = Promise.allSettled(answers);
     runs[0]!.fail(new Error("down"));
@@ -117,12 +104,7 @@ describe("createBatcher", () => {
   });
 
   test("close sends what waits, waits for what runs, and refuses what comes later", async () => {
-    const { batcher, runs, batches } = controlled({
-      maxSize: 4,
-      maxWaitMs: 1_000,
-      workers: 1,
-      maxRunning: 2,
-    });
+    const { batcher, runs, batches } = controlled();
     const answers = ["a", "b"].map((item) => batcher.add(item, "live"));
     let closed = false;
     const closing = batcher.close().then(() => {
@@ -137,12 +119,7 @@ describe("createBatcher", () => {
   });
 
   test("close waits for what may begin only once others have ended", async () => {
-    const { batcher, runs, batches } = controlled({
-      maxSize: 2,
-      maxWaitMs: 1_000,
-      workers: 1,
-      maxRunning: 2,
-    });
+    const { batcher, runs, batches } = controlled({ maxSize: 2 });
     const answers = Promise.all(["a", "b", "c", "d"].map((item) => batcher.add(item, "live")));
     const ended: string[] = [];
     const closing = batcher.close().then(() => ended.push("closed"));

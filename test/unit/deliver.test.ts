@@ -180,20 +180,29 @@ describe("backoff", () => {
   });
 });
 
+type Deps = Parameters<typeof createDeliverer>[0];
+/** Of nineteen attempts, which looks when it is told to. */
+const open = ({
+  atOnce = 1,
+  attempted = () => {},
+  ...deps
+}: Partial<Deps> & Pick<Deps, "claim" | "tell"> & { atOnce?: number; attempted?: () => void }) =>
+  createDeliverer(
+    { settle: async () => {}, disable: async () => {}, ...deps },
+    { total: atOnce, each: atOnce, attempts: 19, backoffMs: 5_000, pollMs: 60_000 },
+    { attempted, unwell: () => {} },
+  );
+
 /** What becomes of attempt number `attempt`, of 19. */
 const settledAfter = (attempt: number, tell: () => Promise<Attempt>): Promise<Settled> =>
   new Promise((resolve) => {
     const claims = [[{ destination: "d", attempt } as Claim]];
-    const deliverer = createDeliverer(
-      {
-        claim: async () => claims.pop() ?? [],
-        settle: async (_, settled) => resolve(settled),
-        disable: async () => {},
-        tell,
-      },
-      { total: 1, each: 1, attempts: 19, backoffMs: 5_000, pollMs: 60_000 },
-      { attempted: () => void deliverer.close(), unwell: () => {} },
-    );
+    const deliverer = open({
+      claim: async () => claims.pop() ?? [],
+      settle: async (_, settled) => resolve(settled),
+      tell,
+      attempted: () => void deliverer.close(),
+    });
     deliverer.look();
   });
 
@@ -236,22 +245,17 @@ test("deliveries are claimed as others end, as many as there is room for, and no
   const waiting = ["d", "e", "d", "e"].map((destination, n) => ({ destination, seq: String(n) }) as Claim);
   const told = waiting.map(() => latch());
   const asked: [object, number][] = [];
-  const deliverer = createDeliverer(
-    {
-      async claim(busy, _each, total) {
-        asked.push([{ ...busy }, total]);
-        return waiting.splice(0, total);
-      },
-      settle: async () => {},
-      disable: async () => {},
-      async tell({ seq }) {
-        await told[Number(seq)]!.promise;
-        return { outcome: "delivered" };
-      },
+  const deliverer = open({
+    atOnce: 2,
+    async claim(busy, _each, total) {
+      asked.push([{ ...busy }, total]);
+      return waiting.splice(0, total);
     },
-    { total: 2, each: 2, attempts: 19, backoffMs: 1, pollMs: 60_000 },
-    { attempted: () => {}, unwell: () => {} },
-  );
+    async tell({ seq }) {
+      await told[Number(seq)]!.promise;
+      return { outcome: "delivered" };
+    },
+  });
   deliverer.look();
   await new Promise(setImmediate);
   deliverer.look();
@@ -274,22 +278,16 @@ test("deliveries are claimed as others end, as many as there is room for, and no
 
 test("what is claimed as it closes is told first", async () => {
   const [claimed, order]: [ReturnType<typeof latch>, string[]] = [latch(), []];
-  const deliverer = createDeliverer(
-    {
-      async claim() {
-        await claimed.promise;
-        return [{ destination: "d", seq: "1" } as Claim];
-      },
-      settle: async () => {},
-      disable: async () => {},
-      async tell() {
-        order.push("told");
-        return { outcome: "delivered" };
-      },
+  const deliverer = open({
+    async claim() {
+      await claimed.promise;
+      return [{ destination: "d", seq: "1" } as Claim];
     },
-    { total: 1, each: 1, attempts: 19, backoffMs: 1, pollMs: 60_000 },
-    { attempted: () => {}, unwell: () => {} },
-  );
+    async tell() {
+      order.push("told");
+      return { outcome: "delivered" };
+    },
+  });
   deliverer.look();
   const closing = deliverer.close().then(() => order.push("closed"));
   claimed.resolve();
@@ -311,12 +309,7 @@ describe("the tagger", () => {
   const shown: PhotoNow = { state: "shown", category: "food", current: true };
 
   test("looks once more after writing, so that a verdict given meanwhile is not undone", async () => {
-    const now = [
-      shown,
-      { ...shown, state: "hidden" },
-      { ...shown, state: "hidden" },
-      { ...shown, state: "hidden" },
-    ];
+    const now = [shown, ...Array<PhotoNow>(3).fill({ ...shown, state: "hidden" })];
     const set: (PhotoTags | null)[] = [];
     const tag = createTagger({
       photoOf: async () => now.shift(),
