@@ -1,3 +1,4 @@
+import { onTestFinished } from "vitest";
 import type { LineModel } from "../src/moderate/line.ts";
 import type { LineOutcome } from "../src/moderate/outcome.ts";
 import type { ShadowScore } from "../src/moderate/shadow.ts";
@@ -40,6 +41,7 @@ export function fake(name: string, side: number, { held = false, maxBatch = 2 } 
   return model;
 }
 
+/** A worker of its own, which the end of the test closes. */
 export function start(
   first: LineModel,
   recordShadow: (scores: readonly ShadowScore[]) => Promise<void> = async () => {},
@@ -78,6 +80,7 @@ export function start(
       },
     },
   );
+  onTestFinished(() => worker.close());
   const judge = (id: string, lane: Lane = "live") => worker.photo(photo(id), lane, { tries: 1, last: false });
   return { worker, recorded, finished, shadowed, retried, passedOver, judge };
 }

@@ -25,7 +25,6 @@ test("the time is asked for before a photo is fetched whose bytes may be others 
   for (const each of photos) await worker.photo(each, "live", { tries: 1, last: false });
   expect(steps).toEqual(["time", "fetch keyed", "time", "fetch ordered", "time", "fetch fed", "fetch named"]);
   expect(recorded.map(({ looked }) => looked)).toEqual(["T1", "T3", "T5", undefined]);
-  await worker.close();
 });
 
 test("the event knows best of what a photo is, then its object, then its key", async () => {
@@ -42,7 +41,6 @@ test("the event knows best of what a photo is, then its object, then its key", a
     { tries: 2, known: { listing: "event", uploader: "moderator", claimed: "key" } },
     { tries: 2, known: { listing: "event", uploader: "user", claimed: "key" } },
   ]);
-  await worker.close();
 });
 
 test.each([
@@ -54,18 +52,16 @@ test.each([
   const { worker, recorded } = start(fake("m", 2), undefined, { fetch: () => Promise.reject(given.error) });
   await worker.photo(photo("1"), "live", { tries: 1, last: true });
   expect(recorded).toMatchObject([{ result: { transient: given.transient } }]);
-  await worker.close();
 });
 
 test("what is held for a moderator is told of as that, with why", async () => {
   const held = "ann hid the same bytes";
-  const { worker, finished, judge } = start(fake("m", 2), undefined, {
+  const { finished, judge } = start(fake("m", 2), undefined, {
     record: async () => new Map([["1", { changed: true, held }]]),
   });
   await judge("1");
   const decision = { verdict: "review", rule: "hidden-copy", reason: held, category: "m" };
   expect(finished).toMatchObject([{ photoId: "1", result: { decision } }]);
-  await worker.close();
 });
 
 describe("photos whose bytes were judged before", () => {
@@ -75,7 +71,7 @@ describe("photos whose bytes were judged before", () => {
     const asked: [string, number][] = [];
     const first = latch();
     const model = fake("m", 2);
-    const { worker, recorded, judge } = start(model, undefined, {
+    const { recorded, judge } = start(model, undefined, {
       fetch: async ({ key }) => ({ bytes: new TextEncoder().encode(key), known: { claimed: key } }),
       async knownScores(by, digests) {
         asked.push([by, digests.length]);
@@ -100,7 +96,6 @@ describe("photos whose bytes were judged before", () => {
       result: { scores: known.scores, decision: { category: "m" } },
     });
     expect(recorded.filter(({ result }) => "digest" in result)).toEqual([]);
-    await worker.close();
   });
 
   test("are decoded for the shadow, which has to judge them itself", async () => {
@@ -116,7 +111,6 @@ describe("photos whose bytes were judged before", () => {
       scores: { categories: { behind: 1 } },
       beside: { scores: known.scores },
     });
-    await worker.close();
   });
 
   test.each([
@@ -128,7 +122,6 @@ describe("photos whose bytes were judged before", () => {
     });
     await expect(worker.photo(photo("1"), "live", { tries: 1, last: true })).rejects.toBe(error);
     expect([recorded, retried]).toEqual([[], [error.message]]);
-    await worker.close();
   });
 });
 
@@ -163,7 +156,6 @@ describe("a photo in whose place the store has another object", () => {
     const { worker, looks, recorded } = looking(new ReplacedError("replaced"));
     await worker.photo({ ...photo("1"), found: true }, "live", { tries: 1, last: false });
     expect([looks, recorded.length]).toEqual([[], 1]);
-    await worker.close();
   });
 
   test("is tried again where nobody could look, but for the last time", async () => {
@@ -172,7 +164,6 @@ describe("a photo in whose place the store has another object", () => {
     expect(retried).toEqual(["503"]);
     await worker.photo(photo("1"), "live", { tries: 2, last: true });
     expect(recorded).toMatchObject([{ result: { failure: "GONE" } }, { result: { failure: "GONE" } }]);
-    await worker.close();
   });
 });
 

@@ -49,7 +49,6 @@ test("a large photo that waits for another, also of the next model, keeps no slo
   held.resolve();
   await Promise.all([first, second, ...replaced]);
   expect(begun).toEqual(["first", "slow", "second"]);
-  await worker.close();
 });
 
 test("closing during a replacement ends both models, after their last photos", async () => {
@@ -86,7 +85,6 @@ test("a model that was replaced is open until the last of its photos has left, n
   slow.resolve();
   await Promise.all([...both, replaced]);
   expect([old.closed, recorded.length]).toEqual([true, 2]);
-  await worker.close();
 });
 
 test("a photo's bytes are freed once it is judged, unless a shadow reads them too", async () => {
@@ -102,12 +100,11 @@ test("a photo's bytes are freed once it is judged, unless a shadow reads them to
   await worker.shadow(fake("next", 2), 1);
   await judge("2");
   expect(fetched.map(({ length }) => length)).toEqual([0, 7]);
-  await worker.close();
 });
 
 test("an upload is fetched and judged however many photos of the archive are in hand", async () => {
   const stalled = latch();
-  const { worker, recorded, judge } = start(fake("m", 2), undefined, {
+  const { recorded, judge } = start(fake("m", 2), undefined, {
     async fetch({ key }) {
       if (key !== "upload") await stalled.promise;
       return { bytes: new Uint8Array(1), known: {} };
@@ -118,7 +115,6 @@ test("an upload is fetched and judged however many photos of the archive are in 
   expect(recorded).toMatchObject([{ photoId: "upload" }]);
   stalled.resolve();
   await Promise.all(archive);
-  await worker.close();
 });
 
 test("an upload goes first into a batch, and into what is committed together", async () => {
@@ -134,7 +130,7 @@ test("an upload goes first into a batch, and into what is committed together", a
       return [{ categories: { m: 1 }, human: 0 }];
     },
   };
-  const { worker, judge } = start(model, undefined, {
+  const { judge } = start(model, undefined, {
     fetch: async ({ key }) => ({ bytes: Uint8Array.of(Number(key)), known: {} }),
     async record(outcomes) {
       committed.push(outcomes.map(({ photoId }) => photoId));
@@ -151,7 +147,6 @@ test("an upload goes first into a batch, and into what is committed together", a
   recording.resolve();
   await Promise.all(all);
   expect(committed).toEqual([["1"], ["9", "2", "3", "4"]]);
-  await worker.close();
 });
 
 test("an upload that is decoded slowly goes before slow ones of the archive, and holds up none that is quick", async () => {
@@ -174,7 +169,7 @@ test("an upload that is decoded slowly goes before slow ones of the archive, and
         bytes[0] === slow ? "slow" : "ordinary",
       ),
   };
-  const { worker, judge } = start(model, undefined, {
+  const { judge } = start(model, undefined, {
     fetch: async ({ key }) => ({
       bytes: Uint8Array.of(key === "quick" ? quick : slow, Number(key)),
       known: {},
@@ -187,7 +182,6 @@ test("an upload that is decoded slowly goes before slow ones of the archive, and
   release();
   await Promise.all([...archive, upload]);
   expect(order).toEqual(["1,1", "0,0", "1,4", "1,2", "1,3"]);
-  await worker.close();
 });
 
 test("a shadow that hangs delays no verdict: a few photos wait for it, and the rest is dropped", async () => {
@@ -210,7 +204,6 @@ test("a shadow that hangs delays no verdict: a few photos wait for it, and the r
   expect(shadowed["judged"]).toBe(20 - dropped);
   await worker.shadow(undefined, 0);
   expect(behind.closed).toBe(true);
-  await worker.close();
 });
 
 test("a shadow decodes once no photo of the line waits for that", async () => {
@@ -249,7 +242,6 @@ test("a shadow decodes once no photo of the line waits for that", async () => {
   held.resolve();
   await Promise.all([first, second]);
   await expect.poll(() => order).toEqual(["model:m 1", "model:m 9", "model:m 2", "model:behind 9"]);
-  await worker.close();
 });
 
 test("what fails in a shadow is counted, and fails nothing else", async () => {
@@ -260,7 +252,6 @@ test("what fails in a shadow is counted, and fails nothing else", async () => {
   await judge("1");
   await expect.poll(() => shadowed).toEqual({ failed: 1 });
   expect([recorded.length, retried]).toEqual([1, []]);
-  await worker.close();
 });
 
 test("a shadow that ends drops what waits, runs to the end of its batch, and begins no other", async () => {
@@ -323,23 +314,21 @@ test.each([
   { what: "failure", fetch: () => Promise.reject(new PhotoError("GONE", "it is gone")) },
 ])("a photo whose $what cannot be committed is told of as one that is tried again", async ({ fetch }) => {
   const error = new UpstreamError("DATABASE_UNAVAILABLE", "Postgres is read-only");
-  const { worker, retried, judge } = start(fake("m", 2), undefined, {
+  const { retried, judge } = start(fake("m", 2), undefined, {
     fetch,
     record: () => Promise.reject(error),
   });
   await expect(judge("1")).rejects.toBe(error);
   expect(retried).toEqual([error.message]);
-  await worker.close();
 });
 
 test("a refusal says which bytes it is of, where the same bytes are judged once", async () => {
   const broken = fake("m", 2);
   broken.decode = () => Promise.reject(new PhotoError("CORRUPT", "no image"));
-  const { worker, recorded, judge } = start(broken, undefined, { knownScores: async () => new Map() });
+  const { recorded, judge } = start(broken, undefined, { knownScores: async () => new Map() });
   await judge("1");
   const digest = createHash("sha256").update(new Uint8Array(1)).digest("hex");
   expect(recorded).toMatchObject([{ result: { failure: "CORRUPT", digest } }]);
-  await worker.close();
 });
 
 test("of several frames the first says the category and the strongest whether a human is there, to a shadow too", async () => {
