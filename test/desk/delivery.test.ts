@@ -1,6 +1,5 @@
 import type { Page, Route } from "playwright-core";
 import { describe, expect, onTestFinished } from "vitest";
-import { until } from "../waits.ts";
 import { CHROMIUM } from "./chromium.ts";
 import { type Desk, gate, intercept, looked, show, test } from "./desk.ts";
 import { violations } from "./look.ts";
@@ -27,10 +26,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     expect(await decided(desk)).toEqual([]);
     await page.context().setOffline(false);
     // what is kept in the browser goes once it was answered, the undoing last
-    await until(
-      () => kept(page),
-      (n) => n === 0,
-    );
+    await expect.poll(() => kept(page)).toBe(0);
     expect(await decided(desk)).toMatchObject([
       { by, verdict: "shown" },
       { by, verdict: "hidden" },
@@ -68,12 +64,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     await next.locator(".card").first().waitFor();
     expect(await next.locator(".card").count()).toBe(before - 2);
     await next.context().unroute("**/review/decisions");
-    expect(
-      await until(
-        () => decided(desk),
-        (rows) => rows.length === 2,
-      ),
-    ).toMatchObject([{ by }, { by }]);
+    await expect.poll(() => decided(desk)).toMatchObject([{ by }, { by }]);
   });
 
   test("what the next page delivers while it claims does not come back either", async ({ desk }) => {
@@ -94,10 +85,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     const first = async (route: Route): Promise<void> => {
       const response = await route.fetch();
       claim.open();
-      await until(
-        () => kept(next),
-        (n) => n === 0,
-      );
+      await expect.poll(() => kept(next)).toBe(0);
       await route.fulfill({ response });
     };
     // a later one may be in hand when the page closes
@@ -241,12 +229,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     expect(await decided(desk)).toEqual([]);
     await leave(page);
     await signIn(page, "ann");
-    expect(
-      await until(
-        () => decided(desk),
-        (rows) => rows.length === 1,
-      ),
-    ).toMatchObject([{ by, verdict: "hidden" }]);
+    await expect.poll(() => decided(desk)).toMatchObject([{ by, verdict: "hidden" }]);
   });
 
   test("when the session was revoked, signing in again delivers what was decided meanwhile", async ({
@@ -263,12 +246,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     const { token } = await desk.token("ann", ["review"]);
     await page.getByLabel("Token").fill(token);
     await page.keyboard.press("Enter");
-    expect(
-      await until(
-        () => decided(desk),
-        (rows) => rows.length === 1,
-      ),
-    ).toMatchObject([{ by }]);
+    await expect.poll(() => decided(desk)).toMatchObject([{ by }]);
   });
 
   test("a photo that another moderator holds is theirs to decide, which is said plainly", async ({
@@ -343,10 +321,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     await desk.db.pool.query("delete from review_claims");
     const bob = await desk.open("bob", { path: link! });
     await bob.getByRole("button", { name: "Hide: human" }).click();
-    await until(
-      () => decided(desk),
-      (rows) => rows.length === 1,
-    );
+    await expect.poll(() => decided(desk)).toHaveLength(1);
     await ann.unroute(away);
     await ann.getByText("you decided shown, but bob decided it meanwhile: it is hidden").waitFor();
     // what is pressed once more, as if it had not been heard, overrules nobody
@@ -365,15 +340,12 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     await inspector.getByRole("button", { name: "Decide it my way" }).focus();
     await ann.keyboard.press("Enter");
     await ann.getByRole("heading", { name: "1 decision did not count" }).waitFor({ state: "detached" });
-    expect(
-      await until(
-        () => decided(desk),
-        (rows) => rows.length === 2,
-      ),
-    ).toMatchObject([
-      { by: "moderator:bob", verdict: "hidden" },
-      { by, verdict: "shown" },
-    ]);
+    await expect
+      .poll(() => decided(desk))
+      .toMatchObject([
+        { by: "moderator:bob", verdict: "hidden" },
+        { by, verdict: "shown" },
+      ]);
   });
 
   test.extend({ copies: 2 })(
@@ -386,25 +358,19 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
       const ann = await desk.open("ann", { path: pages[0]! });
       const bob = await desk.open("bob", { path: pages[1]! });
       await bob.getByRole("button", { name: "Hide: human" }).click();
-      await until(
-        () => decided(desk),
-        (all) => all.length === 1,
-      );
+      await expect.poll(() => decided(desk)).toHaveLength(1);
       const shows = ann.getByRole("button", { name: "Show", exact: true });
       await shows.click();
       await ann.getByText("bob hid the same bytes meanwhile, as another photo").first().waitFor();
       await ann.getByText(`bob hid the same bytes: photo ${rows[1].id}`).first().waitFor();
       expect(await decided(desk)).toHaveLength(1);
       await shows.click();
-      expect(
-        await until(
-          () => decided(desk),
-          (all) => all.length === 2,
-        ),
-      ).toMatchObject([
-        { by: "moderator:bob", verdict: "hidden" },
-        { by, verdict: "shown" },
-      ]);
+      await expect
+        .poll(() => decided(desk))
+        .toMatchObject([
+          { by: "moderator:bob", verdict: "hidden" },
+          { by, verdict: "shown" },
+        ]);
     },
   );
 

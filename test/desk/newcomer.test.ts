@@ -142,10 +142,7 @@ describe.skipIf(!CHROMIUM)("whoever uses the desk for the first time", { timeout
       },
       (now) => !now?.includes(name!),
     );
-    await until(
-      () => reviewed(desk),
-      ({ rowCount }) => rowCount === 1,
-    );
+    await expect.poll(() => reviewed(desk)).toMatchObject({ rowCount: 1 });
     expect(
       (
         await until(
@@ -190,15 +187,9 @@ describe.skipIf(!CHROMIUM)("whoever uses the desk for the first time", { timeout
     await looked(page);
     const taken = await inHand(page);
     await show(page);
-    await until(
-      () => reviewed(desk),
-      ({ rowCount }) => rowCount === 1,
-    );
+    await expect.poll(() => reviewed(desk)).toMatchObject({ rowCount: 1 });
     await page.keyboard.press("u");
-    await until(
-      () => reviewed(desk),
-      ({ rowCount }) => rowCount === 0,
-    );
+    await expect.poll(() => reviewed(desk)).toMatchObject({ rowCount: 0 });
     await page.goto(`${desk.url}/desk/photos/${await idOf(desk, taken!.split(",")[0]!)}`);
     const newest = page.locator(".history li").first();
     await newest.getByText(/again: taken back by/).waitFor();
@@ -284,10 +275,7 @@ describe.skipIf(!CHROMIUM)("whoever uses the desk for the first time", { timeout
     await looked(page);
     await page.keyboard.press("2");
     await page.keyboard.press("h");
-    await until(
-      () => reviewed(desk),
-      ({ rowCount }) => rowCount === 1,
-    );
+    await expect.poll(() => reviewed(desk)).toMatchObject({ rowCount: 1 });
     await page.getByRole("link", { name: "Access" }).click();
     const log = page.getByRole("region", { name: "Table of entries" });
     await log.getByText(/^decided hidden: a human is visible \(ambience, was /).waitFor();

@@ -27,20 +27,14 @@ describe.skipIf(!CHROMIUM)("after a reload, or signing out", { timeout: 120_000 
     await show(page);
     for (const key of ["x", "j", "x", "h"]) await page.keyboard.press(key);
     await show(page);
-    await until(
-      () => decided(desk),
-      (all) => all.length === 4,
-    );
+    await expect.poll(() => decided(desk)).toHaveLength(4);
     await page.reload();
     await looked(page);
     expect(await names(page)).not.toContain(fourth);
     await page.keyboard.press("u");
     expect(await inHand(page)).toBe(fourth);
     // what was decided at once is taken back at once, also after another reload
-    await until(
-      () => held(desk),
-      (all) => all.includes(fourth!),
-    );
+    await expect.poll(() => held(desk)).toContain(fourth!);
     await page.reload();
     await looked(page);
     await page.keyboard.press("u");
@@ -48,20 +42,12 @@ describe.skipIf(!CHROMIUM)("after a reload, or signing out", { timeout: 120_000 
     expect(await names(page)).toEqual(expect.arrayContaining([second, third, fourth]));
     await page.keyboard.press("h");
     await show(page);
-    expect(
-      await until(
-        () => decided(desk),
-        (all) => all.length === 3,
-      ),
-    ).toEqual([`${first} shown`, `${second} hidden`, `${third} shown`]);
+    await expect.poll(() => decided(desk)).toEqual([`${first} shown`, `${second} hidden`, `${third} shown`]);
     for (const name of [third, second, first]) {
       await page.keyboard.press("u");
       expect(await inHand(page)).toBe(name);
     }
-    await until(
-      () => decided(desk),
-      (all) => all.length === 0,
-    );
+    await expect.poll(() => decided(desk)).toHaveLength(0);
     await page.keyboard.press("u");
     await page.getByRole("status").getByText("Nothing to take back").waitFor();
     await page.reload();
@@ -76,10 +62,7 @@ describe.skipIf(!CHROMIUM)("after a reload, or signing out", { timeout: 120_000 
     const page = await opened(desk);
     const [first] = await names(page);
     await show(page);
-    await until(
-      () => decided(desk),
-      (all) => all.length === 1,
-    );
+    await expect.poll(() => decided(desk)).toHaveLength(1);
     for (const name of ["bob", "ann"]) {
       await page.getByRole("button", { name: "You, and the theme" }).click();
       await page.getByRole("button", { name: "Sign out" }).click();
@@ -90,10 +73,7 @@ describe.skipIf(!CHROMIUM)("after a reload, or signing out", { timeout: 120_000 
       if (name === "bob") await page.getByRole("status").getByText("Nothing to take back").waitFor();
     }
     expect(await inHand(page)).toBe(first);
-    await until(
-      () => decided(desk),
-      (all) => all.length === 0,
-    );
+    await expect.poll(() => decided(desk)).toHaveLength(0);
   });
 
   test("photos are free once their moderator has signed out, and not before the server is asked to end the session", async ({
@@ -135,10 +115,7 @@ describe.skipIf(!CHROMIUM)("after a reload, or signing out", { timeout: 120_000 
     const page = await opened(desk);
     const all = (await names(page)).sort();
     await page.getByRole("link", { name: "Search" }).click();
-    await until(
-      () => held(desk),
-      (now) => now.length === 0,
-    );
+    await expect.poll(() => held(desk)).toHaveLength(0);
     const client = await desk.db.pool.connect();
     const claims = async (): Promise<number> =>
       (await client.query("select from pg_locks where locktype = 'advisory' and not granted")).rowCount!;

@@ -40,17 +40,14 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await page.keyboard.press("2");
     await page.keyboard.press("Shift+H");
     const saw = { by: "moderator:ann" };
-    expect(
-      await until(
-        () => reviews(desk),
-        (rows) => rows.length === 4,
-      ),
-    ).toMatchObject([
-      { ...saw, key: first, verdict: "hidden", category: null, human: true },
-      { ...saw, key: second, verdict: "shown", category: "menu", human: false },
-      { ...saw, key: third, verdict: "hidden", category: "ambience", human: null },
-      { ...saw, key: fourth, verdict: "hidden", category: "ambience", human: null },
-    ]);
+    await expect
+      .poll(() => reviews(desk))
+      .toMatchObject([
+        { ...saw, key: first, verdict: "hidden", category: null, human: true },
+        { ...saw, key: second, verdict: "shown", category: "menu", human: false },
+        { ...saw, key: third, verdict: "hidden", category: "ambience", human: null },
+        { ...saw, key: fourth, verdict: "hidden", category: "ambience", human: null },
+      ]);
     const taken =
       "select count(*)::int as n from photos where key = any($1) and decided_by = 'moderator:ann'";
     await page.keyboard.press("u");
@@ -98,10 +95,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await button("Undo").focus();
     await hold("Enter");
     expect(await inHand(page)).toContain(second);
-    await until(
-      () => reviews(desk),
-      (rows) => rows.length === 1,
-    );
+    await expect.poll(() => reviews(desk)).toHaveLength(1);
   });
 
   test("help opens with ?, closes with Escape, and lets single keys be turned off", async ({ desk }) => {
@@ -148,12 +142,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await press("&", "Digit1");
     await press("р", "KeyH");
     await expect.poll(() => inHand(page)).not.toBe(first);
-    expect(
-      await until(
-        () => reviews(desk),
-        (rows) => rows.length === 1,
-      ),
-    ).toMatchObject([{ verdict: "hidden", category: "food" }]);
+    await expect.poll(() => reviews(desk)).toMatchObject([{ verdict: "hidden", category: "food" }]);
   });
 
   test("one key too many, as photos come, neither decides nor selects one of them, and the page says why", async ({

@@ -47,10 +47,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     ]);
     await page.keyboard.press("j");
     await page.keyboard.press("h");
-    await until(
-      () => reviews(desk),
-      (rows) => rows.length > 0,
-    );
+    await expect.poll(() => reviews(desk)).not.toHaveLength(0);
     expect(await reviews(desk)).toMatchObject([{ key: second, verdict: "hidden" }]);
     anew.open();
     await card.getByText("withdrawn").waitFor({ state: "detached" });
@@ -165,10 +162,7 @@ describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
       // as many as make the first claim again, which gets what the other gave back and loses nothing; most have arrived by then, so
       // that there is room for all of it
       for (let n = 0; n < 25; n++) await page.keyboard.press("h");
-      await until(
-        () => reviews(desk),
-        ({ length }) => length === 25,
-      );
+      await expect.poll(() => reviews(desk)).toHaveLength(25);
       for (let n = 25; n < 31; n++) await page.keyboard.press("h");
       await expect.poll(() => listed(page)).toBe("72");
       await page.getByRole("link", { name: "Search" }).click();

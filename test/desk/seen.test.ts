@@ -1,6 +1,5 @@
 import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
-import { until } from "../waits.ts";
 import { CHROMIUM } from "./chromium.ts";
 import { type Desk, gate, looked, NARROW, seen, test } from "./desk.ts";
 
@@ -35,10 +34,7 @@ describe.skipIf(!CHROMIUM)("a photo is shown to everybody", { timeout: 120_000 }
       expect(await inHand(page)).toBe(first);
       await seen(page);
       await press(page);
-      await until(
-        () => shown(desk),
-        (keys) => keys.length === 1,
-      );
+      await expect.poll(() => shown(desk)).toHaveLength(1);
       expect(await shown(desk)).toEqual([first]);
     });
   }

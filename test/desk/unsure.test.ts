@@ -49,10 +49,7 @@ describe.skipIf(!CHROMIUM)("who is not sure of a photo", { timeout: 120_000 }, (
     await ann.keyboard.press("u");
     await ann.keyboard.press("u");
     expect(await inHand(ann)).toContain(second);
-    await until(
-      () => passes(desk),
-      (found) => found.length === 1,
-    );
+    await expect.poll(() => passes(desk)).toHaveLength(1);
     expect(await reviews(desk)).toEqual([]);
     expect(desk.complaints).toEqual([]);
   });
@@ -64,10 +61,11 @@ describe.skipIf(!CHROMIUM)("who is not sure of a photo", { timeout: 120_000 }, (
     for (const key of ["n", "h", "n", "u"]) await page.keyboard.press(key);
     await page.getByText("4 decisions on the way.").waitFor();
     await page.context().setOffline(false);
-    await until(
-      () => page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes(".act.")).length),
-      (n) => n === 0,
-    );
+    await expect
+      .poll(() =>
+        page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes(".act.")).length),
+      )
+      .toBe(0);
     expect(await passes(desk)).toMatchObject([{ key: first }]);
     expect(await reviews(desk)).toMatchObject([{ key: second, verdict: "hidden" }]);
     expect(await inHand(page)).toContain(third);
@@ -148,10 +146,7 @@ describe.skipIf(!CHROMIUM)("who is not sure of a photo", { timeout: 120_000 }, (
     await page.reload();
     await page.getByRole("heading", { name: "Nothing waits for you" }).waitFor();
     await page.keyboard.press("u");
-    await until(
-      () => passes(desk),
-      (found) => found.length === 0,
-    );
+    await expect.poll(() => passes(desk)).toHaveLength(0);
     await expect.poll(() => page.locator(".card:not(.decided)").count()).toBe(many);
   });
 });
