@@ -21,28 +21,28 @@ function terminal(columns = 0) {
   };
 }
 
+const photo = { id: "1", store: "s3", bucket: "b", key: "k", version: "", known: {} } as const;
+const outcome = { photoId: "1", by: "model:m", policy: "p", known: {}, batch: "b" } as const;
+const gone: LineOutcome = {
+  ...outcome,
+  result: { failure: "GONE", message: "no such key", transient: false },
+};
+
 test("a photo that fails again at the next start is not said again, and each is said with its place", () => {
   const screen = terminal();
   const progress = createProgress(screen, false, true);
-  const photo = {
-    id: "1",
-    store: "folder",
-    bucket: "/srv/photos",
-    key: "a/b.jpg",
-    version: "",
-    known: {},
-  } as const;
+  const here = { ...photo, store: "folder", bucket: "/srv/photos", key: "a/b.jpg" } as const;
   const result = { failure: "CORRUPT", message: "cut off", transient: false } as const;
-  const failed: LineOutcome = { photoId: "1", by: "model:m", policy: "p", known: {}, batch: "b", result };
+  const failed: LineOutcome = { ...outcome, result };
   const line = "failed  /srv/photos/a/b.jpg  CORRUPT: cut off\n";
-  progress.events.finished?.(photo, "live", failed, true);
+  progress.events.finished?.(here, "live", failed, true);
   expect(screen.said).toEqual([line]);
-  progress.events.finished?.(photo, "live", failed, false);
+  progress.events.finished?.(here, "live", failed, false);
   expect(screen.said).toEqual([line]);
-  progress.events.finished?.({ ...photo, store: "s3", bucket: "photos" }, "live", failed, true);
+  progress.events.finished?.({ ...here, store: "s3", bucket: "photos" }, "live", failed, true);
   expect(screen.said.at(-1)).toBe("failed  s3://photos/a/b.jpg  CORRUPT: cut off\n");
   // a stranger chose the name
-  progress.events.finished?.({ ...photo, bucket: "/p", key: "a\nshown  \r\x1b[K.jpg" }, "live", failed, true);
+  progress.events.finished?.({ ...here, bucket: "/p", key: "a\nshown  \r\x1b[K.jpg" }, "live", failed, true);
   progress.withdrew("/p", ["b\nc"]);
   expect(screen.said.slice(-2)).toEqual([
     "failed  /p/a\\nshown  \\r\\u001b[K.jpg  CORRUPT: cut off\n",
@@ -79,7 +79,6 @@ test.each([false, true])(
 test("a bucket that gives nothing is told of once, until it has given a photo", () => {
   const screen = terminal();
   const progress = createProgress(screen, false, true);
-  const photo = { id: "1", store: "s3", bucket: "b", key: "k", version: "", known: {} } as const;
   const away = new UpstreamError("STORE_UNAVAILABLE", "b/k: check the credentials");
   const closing = new UpstreamError("CLOSED", "the process is shutting down");
   for (const id of ["1", "2", "1"]) progress.events.retried?.({ ...photo, id }, "live", away);
@@ -89,13 +88,7 @@ test("a bucket that gives nothing is told of once, until it has given a photo", 
   const putOff =
     "put off  s3://b/k  STORE_UNAVAILABLE: b/k: check the credentials; tried again, at least every 2 minutes\n";
   expect(screen.said).toEqual([putOff, "0 judged, 0 failed, 3 decided before, 2 put off; watching\n"]);
-  const result = { failure: "GONE", message: "no such key", transient: false } as const;
-  progress.events.finished?.(
-    photo,
-    "live",
-    { photoId: "1", by: "model:m", policy: "p", known: {}, batch: "b", result },
-    false,
-  );
+  progress.events.finished?.(photo, "live", gone, false);
   progress.events.retried?.(photo, "live", away);
   expect(screen.said.slice(2)).toEqual([putOff]);
   progress.stop();
@@ -116,11 +109,8 @@ test("a summary counts what failed apart, and gives the speed and the batches of
   const progress = createProgress(terminal(), true, false);
   progress.decided(["8", "9"]);
   expect(progress.summary("m-1", "cpu")).toBe("0 judged, 0 failed, 2 decided before, with m-1 on cpu");
-  const photo = { id: "1", store: "s3", bucket: "b", key: "k", version: "", known: {} } as const;
-  const outcome = { photoId: "1", by: "model:m", policy: "p", known: {}, batch: "b" } as const;
-  const failure = { failure: "GONE", message: "no such key", transient: false } as const;
   progress.events.stage?.("fetch", "live", 0.01);
-  progress.events.finished?.(photo, "live", { ...outcome, result: failure }, true);
+  progress.events.finished?.(photo, "live", gone, true);
   expect(progress.summary("m-1", "cpu")).toBe("0 judged, 1 failed, 2 decided before, with m-1 on cpu");
   const scores = { categories: { food: 1 }, human: 0 };
   const decision: Decision = { verdict: "shown", rule: "clear", reason: "", category: "food", tags: [] };
@@ -136,16 +126,13 @@ test("a summary counts what failed apart, and gives the speed and the batches of
 test("a photo counts once that a run before had queued, or decided, and that is judged again", () => {
   const screen = terminal();
   const progress = createProgress(screen, true, false);
-  const photo = { id: "1", store: "s3", bucket: "b", key: "k", version: "", known: {} } as const;
-  const result = { failure: "GONE", message: "no such key", transient: false } as const;
-  const failed: LineOutcome = { photoId: "1", by: "model:m", policy: "p", known: {}, batch: "b", result };
   // before its folder is listed, and once more
-  progress.events.finished?.(photo, "live", failed, true);
+  progress.events.finished?.(photo, "live", gone, true);
   progress.expect(["1"]);
-  progress.events.finished?.(photo, "live", failed, false);
+  progress.events.finished?.(photo, "live", gone, false);
   // after it was listed
   progress.decided(["2", "3"]);
-  progress.events.finished?.({ ...photo, id: "2" }, "live", failed, false);
+  progress.events.finished?.({ ...photo, id: "2" }, "live", gone, false);
   expect(progress.summary("m-1", "cpu")).toContain("0 judged, 2 failed, 1 decided before");
   expect(screen.printed).toHaveLength(2);
   progress.stop();
@@ -168,8 +155,6 @@ test("what failed is said last, at most ten of it, and how many more there are",
 test("a line of JSON says of a photo all that classify says, with its address in place of its path", () => {
   const screen = terminal();
   const progress = createProgress(screen, true, true);
-  const photo = { id: "1", store: "s3", bucket: "b", key: "k", version: "", known: {} } as const;
-  const outcome = { photoId: "1", by: "model:m", policy: "p", known: {}, batch: "b" } as const;
   const scores = { categories: { food: 0.87654, menu: 0.12346 }, human: 0.01239 };
   const tags = [{ category: "food", score: 0.87654, threshold: 0.4 }];
   const decision: Decision = { verdict: "shown", rule: "clear", reason: "so", category: "food", tags };
