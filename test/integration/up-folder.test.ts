@@ -31,7 +31,9 @@ describe("up", () => {
     expect(table[0]).toMatch(/^photo +category +score +human +verdict +reason$/);
     expect(table).toHaveLength(readdirSync(samples).length + 1);
     expect(first.stdout()).toMatch(/landing-portrait-1.jpg +\w+ +[01]\.\d\d +\d\.\d\d +hidden/);
-    expect(first.stderr()).toMatch(/22 judged, 0 failed, 0 decided before, [\d.]+ photos\/s in \d+ batch(es)? of [\d.]+ with/);
+    expect(first.stderr()).toMatch(
+      /22 judged, 0 failed, 0 decided before, [\d.]+ photos\/s in \d+ batch(es)? of [\d.]+ with/,
+    );
 
     const again = maitred(["up", "--once", "--json", samples], { MAITRED_HOME });
     expect(await again.exit).toBe(0);
