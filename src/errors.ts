@@ -57,8 +57,6 @@ export abstract class ModerationError extends Error {
 /** The photo is at fault. Trying again cannot help; a person might. */
 export class PhotoError extends ModerationError {
   readonly retry = false;
-  /** SHA-256 of the bytes that are at fault, hex, where they were all there. */
-  declare digest?: string;
 }
 
 /** GONE, and its key holds another object. */

@@ -23,7 +23,13 @@ import { openAdoptReplacement } from "../src/wiring/adopt-replacement.ts";
 import { clockGauge } from "../src/wiring/clock.ts";
 import { evictionGauge } from "../src/wiring/eviction.ts";
 import { openFollowedModel } from "../src/wiring/followed-model.ts";
-import { asLineModel, createModels, mayReuseScores, watchModelHealth } from "../src/wiring/models.ts";
+import {
+  asLineModel,
+  createModels,
+  findsDigests,
+  isAsRegistered,
+  watchModelHealth,
+} from "../src/wiring/models.ts";
 import { openPhotos } from "../src/wiring/photos.ts";
 import { startRollupFolding } from "../src/wiring/rollups.ts";
 import { createOutageLogger, openServers } from "../src/wiring/servers.ts";
@@ -76,13 +82,15 @@ export async function startWorker(
   // most of a photo's time is a wait for its bytes, so that cores want more photos in hand than they decode
   const concurrency =
     config.concurrency || Math.max(24, 3 * maxBatch, Math.min(6 * availableParallelism(), 96));
-  const once = config.duplicates === "once" && (await mayReuseScores(db, log, judge.model, followed.pinned));
+  const keepsDigests = await isAsRegistered(db, log, judge.model, followed.pinned);
+  const once = keepsDigests && config.duplicates === "once" && (await findsDigests(db, log));
   const since = once ? await decodedSince(db, decoderId()) : undefined;
   const worker = createModerationWorker(
     {
       fetch: openPhotos(config, scope, concurrency * LANES.length),
       time: () => databaseTime(db),
       record: (outcomes) => recordOutcomes(db, outcomes),
+      keepsDigests,
       ...(since && { knownScores: (by, digests) => knownScores(db, by, since, digests) }),
       recordShadow: (scores) =>
         recordShadowScores(

@@ -1,11 +1,11 @@
 import { performance } from "node:perf_hooks";
-import { asError, codeOf, isOutage, ModerationError, PhotoError, ReplacedError } from "../errors.ts";
+import { asError, codeOf, isOutage, ModerationError, ReplacedError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Decision, Lane, PhotoJob, PhotoMetadata, PhotoRef, Scores } from "../photo.ts";
 import { isAnyBytes } from "../version.ts";
 import { freeBuffer } from "./free-buffer.ts";
 import { heldFor, type Judged, type LineOutcome, type Recorded } from "./outcome.ts";
-import type { Score, Scored } from "./same-bytes.ts";
+import { digestOf, type Score, type Scored } from "./same-bytes.ts";
 
 export type Stage = "fetch" | "lookup" | "decode" | "batch" | "record" | "total";
 
@@ -130,6 +130,7 @@ export async function moderate(
   const { events } = steps;
   const begun = performance.now();
   let looked: string | undefined;
+  let unread: string | undefined;
   let known: PhotoMetadata = { ...steps.knownFromKey(photo.key), ...photo.known };
   const timed = async <T>(stage: Stage, work: () => Promise<T>): Promise<T> => {
     const since = performance.now();
@@ -162,17 +163,23 @@ export async function moderate(
 
   let kept: Kept | undefined;
   const judge = async (source: PhotoRef): Promise<Judged & Scored> => {
+    unread = undefined;
     if (isAnyBytes(photo.version) || photo.fed) looked = await steps.time();
     const fetched = await timed("fetch", () => steps.fetch(source));
     // the event knows best, then the object, then its key
     known = { ...steps.knownFromKey(photo.key), ...fetched.known, ...photo.known };
     return steps.withModel(lane, async (model) => {
       let pixels: Uint8Array[] | undefined;
-      const scored = await model.score(photo.id, fetched.bytes, lane, async () => {
-        const decoded = await timed("decode", () => model.decode(fetched.bytes, lane));
-        pixels = decoded;
-        return timed("batch", () => model.infer(decoded, lane));
-      });
+      const scored = await model
+        .score(photo.id, fetched.bytes, lane, async () => {
+          const decoded = await timed("decode", () => model.decode(fetched.bytes, lane));
+          pixels = decoded;
+          return timed("batch", () => model.infer(decoded, lane));
+        })
+        .catch((thrown: unknown) => {
+          unread = digestOf(fetched.bytes);
+          throw thrown;
+        });
       if (steps.shadows(photo, lane)) kept = { bytes: fetched.bytes, pixels };
       else freeBuffer(fetched.bytes);
       return { by: model.by, decision: model.decide(scored.scores), ...scored };
@@ -215,7 +222,7 @@ export async function moderate(
     }
     const result = {
       ...{ failure: codeOf(error), message: error.message, transient: !isOfPhoto(error) },
-      ...(error instanceof PhotoError && error.digest && { digest: error.digest }),
+      ...(unread && { digest: unread }),
     };
     await finish(steps.by(), "", result);
     if (error instanceof ReplacedError && !photo.found) await adoptReplacement();

@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { PhotoError } from "../errors.ts";
 import type { Lane, Scores } from "../photo.ts";
 
 /** What one model said of a photo. */
@@ -27,6 +26,18 @@ export type Score = (
   judge: () => Promise<Scored>,
 ) => Promise<Scored>;
 
+export function digestOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+export const scoreUnnamed: Score = (_photoId, _bytes, _lane, judge) => judge();
+
+/** Has each photo judged, and says which bytes it was. */
+export const scoreEach: Score = async (_photoId, bytes, _lane, judge) => {
+  const digest = digestOf(bytes);
+  return { ...(await judge()), digest };
+};
+
 /**
  * Lets one model judge the same bytes once: what it said of them before is in `known`, and what is in hand here is waited
  * for. A failure is that of all who wait for it, for their bytes are the same, and is known to nobody afterwards. A live
@@ -43,20 +54,13 @@ export function createScore(
 
   async function first(digest: string, lane: Lane, judge: () => Promise<Scored>): Promise<Scored> {
     const before = await known(digest, lane);
-    if (!before) {
-      try {
-        return { ...(await judge()), digest };
-      } catch (thrown) {
-        if (thrown instanceof PhotoError) thrown.digest = digest;
-        throw thrown;
-      }
-    }
+    if (!before) return { ...(await judge()), digest };
     found(lane);
     return { scores: before.scores, batch: `same-${before.photoId}`, copyOf: digest };
   }
 
   return async (photoId, bytes, lane, judge) => {
-    const digest = createHash("sha256").update(bytes).digest("hex");
+    const digest = digestOf(bytes);
     const other = inHand[lane].get(digest);
     if (other) {
       const { scores, batch, digest: own } = await other.scored;

@@ -19,12 +19,22 @@ import {
 } from "./line.ts";
 import type { LineOutcome, Recorded } from "./outcome.ts";
 import { createPriorityLimiter, type Priority, type PriorityLimiter } from "./priority-limiter.ts";
-import { createScore, type KnownScores, type Score, type Scored } from "./same-bytes.ts";
+import {
+  createScore,
+  digestOf,
+  type KnownScores,
+  type Score,
+  type Scored,
+  scoreEach,
+  scoreUnnamed,
+} from "./same-bytes.ts";
 import { createShadow, type Shadow, type ShadowEvents, type ShadowScore } from "./shadow.ts";
 
 export interface WorkerDeps extends LineDeps {
   /** Commits a group; which of its photos changed, by id. */
   record(outcomes: readonly LineOutcome[]): Promise<Map<string, Recorded>>;
+  /** Whether history may say which bytes a model judged, as others may have the scores of these. */
+  keepsDigests?: boolean;
   /** Scores that a model (`by`) gave to bytes with these digests, by digest; without it every photo is judged. */
   knownScores?(by: string, digests: readonly string[]): Promise<Map<string, KnownScores>>;
   recordShadow(scores: readonly ShadowScore[]): Promise<void>;
@@ -127,7 +137,7 @@ export function createModerationWorker(
   /** Looks scores up for as many photos at once as have come since the last look: one statement, not one a photo. */
   function scoring(by: string): { score: Score; close(): Promise<void> } {
     const { knownScores } = deps;
-    if (!knownScores) return { score: (_photoId, _bytes, _lane, judge) => judge(), close: async () => {} };
+    if (!knownScores) return { score: deps.keepsDigests ? scoreEach : scoreUnnamed, close: async () => {} };
     const lookups = createBatcher<string, KnownScores | undefined>(async (digests) => {
       const known = await knownScores(by, digests);
       return digests.map((digest) => known.get(digest));
@@ -175,7 +185,12 @@ export function createModerationWorker(
   return {
     photo: (photo, lane, which) => moderate(steps, photo, lane, which),
     async fail(photo, lane, failure, message) {
-      const result = { failure, message, transient: true };
+      // whether they are those that were judged before; what kills workers is what is done with them
+      const digest = await deps.fetch(photo).then(
+        ({ bytes }) => digestOf(bytes),
+        () => undefined,
+      );
+      const result = { failure, message, transient: true, ...(digest && { digest }) };
       const { id: photoId, bucket, key, known, fed } = photo;
       const outcome = {
         photoId,

@@ -80,8 +80,8 @@ export function asLineModel({ judge, provider, close }: WarmModel): LineModel {
   };
 }
 
-/** Whether what history has under this model's name is of this model, and is found quickly; else the log says why not. */
-export async function mayReuseScores(
+/** Whether what history has under this model's name is of this model; else the log says why not. */
+export async function isAsRegistered(
   db: Pool,
   log: Logger,
   { id, sha256 }: Pick<Model, "id" | "sha256">,
@@ -95,6 +95,11 @@ export async function mayReuseScores(
     );
     return false;
   }
+  return true;
+}
+
+/** Whether history says quickly which bytes were judged; else the log says why not. */
+export async function findsDigests(db: Pool, log: Logger): Promise<boolean> {
   const quick = await hasDigests(db);
   if (!quick)
     log.warn("the index verdicts_digest is not built, so each photo is judged: run maitred migrate");

@@ -290,6 +290,7 @@ describe("migrations", () => {
         "0039_same_etag",
         "0040_first_uploads",
         "0041_applied",
+        "0042_other_bytes",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);

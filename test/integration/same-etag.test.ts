@@ -205,6 +205,69 @@ describe("of two photos that share an etag", () => {
     expect(await publicVersions(db)).toEqual(["etag:1"]);
   });
 
+  test.for([
+    ["a model", "killed workers", "other bytes", "failed"],
+    ["a moderator", "killed workers", "other bytes", "failed"],
+    ["a model", "could not be read this time", "other bytes", "failed"],
+    ["a moderator", "killed workers", "the same bytes", "shown"],
+    ["a model", "killed workers", "the same bytes", "shown"],
+    ["a model", "killed workers", "no digest", "failed"],
+    ["a moderator", "killed workers", "no digest", "failed"],
+    ["a model", "could not be read this time", "no digest", "shown"],
+  ] as const)("what %s had shown, and %s since, has %s: %s", async (given, { db }) => {
+    const [who, why, which, state] = given;
+    const digest = { "other bytes": OTHER, "the same bytes": HARMLESS, "no digest": undefined }[which];
+    const photoId = await shown(db);
+    if (who === "a moderator") await decide(db, photoId, { verdict: "shown", human: false });
+    const failure = why === "killed workers" ? "WORKER_CRASHED" : "DECODE_UNAVAILABLE";
+    const result = { failure, message: why, transient: true, ...(digest && { digest }) } as const;
+    await recordOutcomes(db.pool, [{ ...failed(photoId), result }]);
+    expect(await rows(db, "select state, failure from photos")).toEqual([
+      { state, failure: state === "failed" ? failure : null },
+    ]);
+    expect(await rows(db, "select from tags")).toHaveLength(state === "failed" ? 0 : 1);
+  });
+
+  test("where nobody knows which bytes were judged, what the same model would not show counts, but for a backfill and a moderator's word", async ({
+    db,
+  }) => {
+    const unnamed = async (key: string): Promise<string> => {
+      const { photoId } = await one(db, event({ key }));
+      await recordOutcomes(db.pool, [judged(photoId!, "shown")]);
+      return photoId!;
+    };
+    const [again, fed, showed] = [await unnamed("again"), await unnamed("fed"), await unnamed("showed")];
+    await decide(db, showed, { verdict: "shown", human: false });
+    const run = await addBackfill(db.pool, { ...ofAll, model: "model:m-1" });
+    await rows(db, "insert into backfill_photos (backfill_id, photo_id) values ($1, $2)", run, fed);
+    const now = (photoId: string) => seen(photoId, "hidden", OTHER);
+    await recordOutcomes(db.pool, [now(again), { ...now(fed), fed: true }, now(showed)]);
+    expect(await rows(db, "select key, state from photos order by key")).toEqual([
+      { key: "again", state: "hidden" },
+      { key: "fed", state: "shown" },
+      { key: "showed", state: "shown" },
+    ]);
+  });
+
+  test("a backfill that cannot read what killed workers undoes nothing, unless it knows that these are other bytes", async ({
+    db,
+  }) => {
+    const photoId = await shown(db);
+    const run = await addBackfill(db.pool, { ...ofAll, model: "model:m-1" });
+    const result = { failure: "WORKER_CRASHED", message: "4 workers", transient: true } as const;
+    for (const [digest, state] of [
+      [undefined, "shown"],
+      [HARMLESS, "shown"],
+      [OTHER, "failed"],
+    ] as const) {
+      await rows(db, "insert into backfill_photos (backfill_id, photo_id) values ($1, $2)", run, photoId);
+      await recordOutcomes(db.pool, [
+        { ...failed(photoId), fed: true, result: { ...result, ...(digest && { digest }) } },
+      ]);
+      expect(await rows(db, "select state from photos")).toEqual([{ state }]);
+    }
+  });
+
   test("a backfill sees, too, which is not to be shown", async ({ db }) => {
     const photoId = await shown(db);
     await decide(db, photoId, { verdict: "shown", human: false });

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { PhotoError, UpstreamError } from "../../src/errors.ts";
 import { frameWithTopHuman } from "../../src/moderate/frames.ts";
 import type { LineModel, Weight } from "../../src/moderate/line.ts";
@@ -327,9 +327,47 @@ test("a refusal says which bytes it is of, where the same bytes are judged once"
   broken.decode = () => Promise.reject(new PhotoError("CORRUPT", "no image"));
   const { recorded, judge } = start(broken, undefined, { knownScores: async () => new Map() });
   await judge("1");
+describe("a failure says which bytes it is of", () => {
   const digest = createHash("sha256").update(new Uint8Array(1)).digest("hex");
   expect(recorded).toMatchObject([{ result: { failure: "CORRUPT", digest } }]);
+
+  test.each([
+    { error: new PhotoError("CORRUPT", "no image"), deps: { knownScores: async () => new Map() } },
+    { error: new PhotoError("CORRUPT", "no image"), deps: {} },
+    { error: new UpstreamError("DECODE_UNAVAILABLE", "the thread died"), deps: {} },
+  ])("where they could not be decoded: $error.code", async ({ error, deps }) => {
+    const broken = fake("m", 2);
+    broken.decode = () => Promise.reject(error);
+    const { worker, recorded } = start(broken, undefined, deps);
+    await worker.photo(photo("1"), "live", { tries: 1, last: true });
+    expect(recorded).toMatchObject([{ result: { failure: error.code, digest } }]);
+    await worker.close();
+  });
+
+  test("where workers died of them, but where they cannot be had", async () => {
+    let gone = false;
+    const { worker, recorded } = start(fake("m", 2), undefined, {
+      fetch: async () => {
+        if (gone) throw new PhotoError("GONE", "no such key");
+        return { bytes: new Uint8Array(1), known: {} };
+      },
+    });
+    for (gone of [false, true]) await worker.fail(photo("1"), "live", "WORKER_CRASHED", "4 workers");
+    const result = { failure: "WORKER_CRASHED", message: "4 workers", transient: true };
+    expect(recorded.map((outcome) => outcome.result)).toEqual([{ ...result, digest }, result]);
+    await worker.close();
+  });
 });
+
+test.each([true, false])(
+  "a verdict says which bytes it is of where each is judged, if others may have its scores (%s)",
+  async (keepsDigests) => {
+    const { worker, recorded, judge } = start(fake("m", 2), undefined, { keepsDigests });
+    for (const id of ["1", "2"]) await judge(id);
+    expect(recorded.map(({ result }) => "digest" in result)).toEqual([keepsDigests, keepsDigests]);
+    await worker.close();
+  },
+);
 
 test("of several frames the first says the category and the strongest whether a human is there, to a shadow too", async () => {
   const seeing = (name: string) => {
