@@ -92,11 +92,11 @@ describe("a verdict of a photo whose version does not say which bytes it is of",
   }) => {
     const [{ photoId: keyed }, { photoId: named }] = [
       await one(db, told()),
-      await one(db, told({ key: "n", version: "etag:1" })),
+      await one(db, told({ key: "n", version: "v1" })),
     ];
     await recordOutcomes(db.pool, [await fetched(db, keyed!, "shown"), await fetched(db, named!, "shown")]);
     await recordOutcomes(db.pool, [await fetched(db, keyed!, "hidden"), await fetched(db, named!, "hidden")]);
-    expect(await publicVersions(db)).toEqual(["etag:1"]);
+    expect(await publicVersions(db)).toEqual(["v1"]);
     await recordOutcomes(db.pool, [await fetched(db, keyed!, "hidden")]);
     expect(await rows(db, "select verdict from verdicts where photo_id = $1 order by id", keyed)).toEqual([
       { verdict: "shown" },

@@ -46,6 +46,33 @@ describe("a removal", () => {
     expect(await current(db)).toEqual(["etag:2"]);
   });
 
+  test.for(["etag:1", "v1", "generation:16"])(
+    "that an application tells holds against the event of an upload before it that comes late: %s",
+    async (version, { db }) => {
+      const ago = (seconds: number) => new Date(Date.now() - seconds * 1_000);
+      const upload = { version, order: "10", receivedAt: ago(60) };
+      for (const [key, known] of [
+        ["nobody told", []],
+        ["its key was told", [told({ key: "its key was told", receivedAt: ago(59) })]],
+        ["it replaced another", [event({ key: "it replaced another", version: "v0", order: "08" })]],
+        ["it is erased", [told({ key: "it is erased", version, receivedAt: ago(59) })]],
+      ] as const) {
+        const deleted = told({ kind: "removed", key });
+        for (const each of [...known, deleted, deleted])
+          await recordEvents(db.pool, [each], "right", key === "it is erased");
+        expect(await one(db, event({ ...upload, key }))).toMatchObject({ outcome: "stale", queue: false });
+      }
+      expect(await current(db)).toEqual([]);
+      expect(await rows(db, "select from unqueued")).toEqual([]);
+      // said after it, though its order may be that of a store whose first event this is
+      const key = "nobody told";
+      const next = event({ ...upload, key, order: "11", receivedAt: "now" });
+      expect(await one(db, next)).toMatchObject({ outcome: "accepted" });
+      expect(await outcomes(db, { ...removed("12"), key })).toEqual(["removed"]);
+      expect(await outcomes(db, event({ ...upload, key, order: "13" }))).toEqual(["accepted"]);
+    },
+  );
+
   test("before the upload that it follows lets that upload resurrect nothing", async ({ db }) => {
     expect(await one(db, removed("11"))).toEqual({ photoId: null, outcome: "removed", queue: false });
     expect(await outcomes(db, event({ order: "10" }))).toEqual(["stale"]);
