@@ -13,13 +13,16 @@ export function toPhotoError(photo: PhotoRef, thrown: unknown): Error {
   const where = `${photo.bucket}/${photo.key}`;
   const check = MENDED_BY[error.name];
   if (check) return unavailable(photo, `${error.name}: check ${check}`, error);
-  if (ABSENT.has(error.name)) return new PhotoError("GONE", `${where}: ${error.name}`, { cause: error });
+  if (ABSENT.has(error.name) || isNoVersion(error))
+    return new PhotoError("GONE", `${where}: ${error.name}`, { cause: error });
   if (status === 412) return new ReplacedError(`${where}: it was replaced`, { cause: error });
   // a server that knows no such path may be none of S3
   if (status === 404) return unavailable(photo, `${error.name}: check MAITRED_S3_ENDPOINT`, error);
   // S3 says why; what says nothing may be a proxy or a firewall, which refuses all alike
   const nameless = status !== undefined && NAMELESS.has(error.name);
   if (status === 403 && !nameless) return denied(photo, error);
+  if (isKeyed(status, error))
+    return denied(photo, error, `${error.name}: only with a key of its owner (SSE-C)`);
   const why = nameless
     ? `${status}, without a reason of S3: check what stands in front of it`
     : `${error.name}: ${error.message}`;
@@ -40,8 +43,21 @@ export function toHeadError(photo: PhotoRef, thrown: unknown): Error {
   return new PhotoError("GONE", `${photo.bucket}/${photo.key}: ${name}`, { cause: thrown });
 }
 
-function denied({ bucket, key }: PhotoRef, error: Error): PhotoError {
-  return new PhotoError("ACCESS_DENIED", `${bucket}/${key}: ${error.name}`, { cause: error });
+/** Whether the store gives the object only to who has its key (SSE-C), as S3, MinIO and Ceph say it, or Cloud Storage. */
+function isKeyed(status: number | undefined, { name, message }: Error): boolean {
+  return (
+    status === 400 &&
+    (/server.side encryption/i.test(message) || name === "ResourceIsEncryptedWithCustomerEncryptionKey")
+  );
+}
+
+/** Whether the store has no versions of such a name. */
+function isNoVersion({ name, message }: Error): boolean {
+  return name === "InvalidArgument" && /invalid version id/i.test(message);
+}
+
+function denied({ bucket, key }: PhotoRef, error: Error, why = error.name): PhotoError {
+  return new PhotoError("ACCESS_DENIED", `${bucket}/${key}: ${why}`, { cause: error });
 }
 
 export function statusOf(thrown: unknown): number | undefined {

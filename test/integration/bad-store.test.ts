@@ -17,7 +17,7 @@ describe("a store that misbehaves", () => {
   let throttled = 0;
   let asked: IncomingHttpHeaders = {};
   /** How the store answers for `decided`: with the photo, or with this refusal. */
-  let refusal: { status: number; code: string } | undefined;
+  let refusal: { status: number; code: string; message?: string } | undefined;
   const xml = { "content-type": "application/xml" };
 
   beforeAll(async () => {
@@ -44,7 +44,10 @@ describe("a store that misbehaves", () => {
       if (key === "decided" && refusal)
         return void response
           .writeHead(refusal.status, xml)
-          .end(refusal.code && `<Error><Code>${refusal.code}</Code></Error>`);
+          .end(
+            refusal.code &&
+              `<Error><Code>${refusal.code}</Code><Message>${refusal.message ?? ""}</Message></Error>`,
+          );
       if (key === "busy") return void response.writeHead(503).end();
       if (key === "throttled" && ++throttled <= 2)
         return void response.writeHead(503, xml).end("<Error><Code>SlowDown</Code></Error>");
@@ -158,7 +161,7 @@ describe("a store that misbehaves", () => {
     const decided = photo("first/decided");
     refusal = undefined;
     expect((await line.judge([decided])).get(decided.key)).toMatchObject({ state: "shown" });
-    for (const [status, code, failure, reason] of [
+    for (const [status, code, failure, reason, message] of [
       [404, "NoSuchBucket", "STORE_UNAVAILABLE", "NoSuchBucket: check the bucket and MAITRED_S3_ENDPOINT"],
       [404, "", "STORE_UNAVAILABLE", "check MAITRED_S3_ENDPOINT"],
       [403, "AccessDenied", "ACCESS_DENIED", "AccessDenied"],
@@ -168,9 +171,13 @@ describe("a store that misbehaves", () => {
       [403, "SignatureDoesNotMatch", "STORE_UNAVAILABLE", "check the credentials"],
       [301, "PermanentRedirect", "STORE_UNAVAILABLE", "check MAITRED_S3_REGION"],
       [400, "AuthorizationHeaderMalformed", "STORE_UNAVAILABLE", "check MAITRED_S3_REGION"],
+      [400, "InvalidRequest", "ACCESS_DENIED", "only with a key of its owner (SSE-C)", KEYED],
+      [400, "InvalidArgument", "ACCESS_DENIED", "only with a key of its owner (SSE-C)", KEYED_CEPH],
+      [400, "ResourceIsEncryptedWithCustomerEncryptionKey", "ACCESS_DENIED", "(SSE-C)"],
+      [400, "InvalidRequest", "STORE_UNAVAILABLE", "InvalidRequest: of another kind", "of another kind"],
     ] as const) {
-      refusal = { status, code };
-      const waiting = photo(`${status}${code}/decided`);
+      refusal = { status, code, message: message ?? "" };
+      const waiting = photo(`${status}${code}${message ?? ""}/decided`);
       const rows = await line.judge([decided, waiting]);
       expect.soft(rows.get(decided.key), code).toMatchObject({ state: "shown", failure: null });
       expect
@@ -191,6 +198,9 @@ describe("a store that misbehaves", () => {
       const tagged = { ...photo(`${version}/decided`), version };
       expect((await line.judge([tagged])).get(tagged.key)).toMatchObject(then);
     }
+    refusal = { status: 400, code: "InvalidArgument", message: "Invalid version id specified" };
+    const misnamed = { ...photo("misnamed/decided"), version: "no version of S3" };
+    expect((await line.judge([misnamed])).get(misnamed.key)).toMatchObject({ failure: "GONE" });
     refusal = { status: 404, code: "NoSuchKey" };
     expect((await line.judge([decided])).get(decided.key)).toMatchObject({
       state: "failed",
@@ -198,3 +208,9 @@ describe("a store that misbehaves", () => {
     });
   });
 });
+
+/** Word for word. */
+const KEYED =
+  "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to retrieve the object.";
+const KEYED_CEPH =
+  "Requests specifying Server Side Encryption with Customer provided keys must provide a valid encryption algorithm.";
