@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, openSync, realpathSync, writeFileSync } from "node:fs";
+import { existsSync, fchmodSync, openSync, realpathSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { ConfigError } from "../errors.ts";
@@ -59,7 +59,10 @@ export async function launch(place: Places): Promise<ChildProcess> {
   // this one; where there is no flock, as on macOS, there are no such containers
   const lock = spawnSync("flock", ["--version"]).status === 0;
   const locked = ["flock", "--no-fork", "--timeout", "5", "--conflict-exit-code", String(LOCKED), place.lock];
-  const child = start(lock ? [...locked, ...script] : script, openSync(place.log, "a"));
+  const log = openSync(place.log, "a", 0o600);
+  // also one that was made before: it quotes statements, and these name photos that nobody is to see
+  fchmodSync(log, 0o600);
+  const child = start(lock ? [...locked, ...script] : script, log);
   if (child.pid === undefined) {
     const [cause] = (await once(child, "error")) as [Error];
     throw new ConfigError(`embedded Postgres did not start: ${cause.message}`, { cause });
