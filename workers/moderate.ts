@@ -148,7 +148,7 @@ export async function startWorker(
           await recording.run(() => worker.photo(photo, lane, which));
           metrics.age(lane, ageMs + Date.now() - since);
         },
-        abandoned: (photo, reason) => worker.fail(photo, lane, "WORKER_CRASHED", reason),
+        abandoned: (photo, reason, how) => worker.fail(photo, lane, "WORKER_CRASHED", reason, how),
         error: createOutageLogger(log, `lane ${lane}`),
       },
       suspects,

@@ -13,7 +13,7 @@ export function toPhotoError(photo: PhotoRef, thrown: unknown): Error {
   const where = `${photo.bucket}/${photo.key}`;
   const check = MENDED_BY[error.name];
   if (check) return unavailable(photo, `${error.name}: check ${check}`, error);
-  if (ABSENT.has(error.name) || isNoVersion(error))
+  if (ABSENT.has(error.name) || isNoVersion(status, error))
     return new PhotoError("GONE", `${where}: ${error.name}`, { cause: error });
   if (status === 412) return new ReplacedError(`${where}: it was replaced`, { cause: error });
   // a server that knows no such path may be none of S3
@@ -47,13 +47,14 @@ export function toHeadError(photo: PhotoRef, thrown: unknown): Error {
 function isKeyed(status: number | undefined, { name, message }: Error): boolean {
   return (
     status === 400 &&
-    (/server.side encryption/i.test(message) || name === "ResourceIsEncryptedWithCustomerEncryptionKey")
+    ((/server.side encryption/i.test(message) && !/kms/i.test(message)) ||
+      name === "ResourceIsEncryptedWithCustomerEncryptionKey")
   );
 }
 
 /** Whether the store has no versions of such a name. */
-function isNoVersion({ name, message }: Error): boolean {
-  return name === "InvalidArgument" && /invalid version id/i.test(message);
+function isNoVersion(status: number | undefined, { name, message }: Error): boolean {
+  return status === 400 && name === "InvalidArgument" && /invalid version id/i.test(message);
 }
 
 function denied({ bucket, key }: PhotoRef, error: Error, why = error.name): PhotoError {

@@ -242,6 +242,6 @@ function isOfPhoto(error: Error): boolean {
   return isPermanent(error) && codeOf(error) !== "ACCESS_DENIED";
 }
 
-function isPermanent(error: Error): boolean {
+export function isPermanent(error: Error): boolean {
   return error instanceof ModerationError && !error.retry;
 }

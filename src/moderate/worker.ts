@@ -7,6 +7,7 @@ import { type BackfillThrottle, createBackfillThrottle } from "./backfill-thrott
 import { frameWithTopHuman } from "./frames.ts";
 import { createHotSwap } from "./hot-swap.ts";
 import {
+  isPermanent,
   type LineDeps,
   type LineEvents,
   type LineModel,
@@ -59,8 +60,18 @@ export interface WorkerEvents extends LineEvents, ShadowEvents {
 export interface ModerationWorker extends Closable {
   /** See `moderate`. */
   photo(photo: PhotoJob, lane: Lane, which: Try): Promise<void>;
-  /** Records a failure of a photo that never came as far as the line. */
-  fail(photo: PhotoJob, lane: Lane, failure: ErrorCode, message: string): Promise<void>;
+  /**
+   * Records a failure of a photo that never came as far as the line.
+   *
+   * @param how `again`: its bytes are not asked for; `patient`: what keeps them from being had for now is thrown.
+   */
+  fail(
+    photo: PhotoJob,
+    lane: Lane,
+    failure: ErrorCode,
+    message: string,
+    how: { again: boolean; patient: boolean },
+  ): Promise<void>;
   /**
    * Photos that are not decoded yet are judged by `model`, which is the worker's to close. Those that are decoded
    * are judged by the model they were decoded for; answers once that one is closed.
@@ -171,6 +182,15 @@ export function createModerationWorker(
     return outcomes.map((outcome) => recorded.get(outcome.photoId) ?? { changed: false });
   }
 
+  async function digestAt(photo: PhotoJob, patient: boolean): Promise<string | undefined> {
+    try {
+      return digestOf((await deps.fetch(photo)).bytes);
+    } catch (thrown) {
+      if (patient && !isPermanent(asError(thrown))) throw thrown;
+      return undefined;
+    }
+  }
+
   const steps: LineSteps = {
     ...deps,
     // in place of that of deps, which takes a group
@@ -184,12 +204,9 @@ export function createModerationWorker(
 
   return {
     photo: (photo, lane, which) => moderate(steps, photo, lane, which),
-    async fail(photo, lane, failure, message) {
-      // whether they are those that were judged before; what kills workers is what is done with them
-      const digest = await deps.fetch(photo).then(
-        ({ bytes }) => digestOf(bytes),
-        () => undefined,
-      );
+    async fail(photo, lane, failure, message, { again, patient }) {
+      // whether they are those that were judged before; mostly it is what is done with them that kills workers
+      const digest = again ? undefined : await digestAt(photo, patient);
       const result = { failure, message, transient: true, ...(digest && { digest }) };
       const { id: photoId, bucket, key, known, fed } = photo;
       const outcome = {

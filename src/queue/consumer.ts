@@ -34,8 +34,10 @@ export interface ConsumerHandlers {
   /**
    * A photo was in hand each time that several workers died, and is not handed out again. Returning means that this is
    * committed; until then it is asked again.
+   *
+   * @param again whether a worker died of that, too; `patient` as of a try.
    */
-  abandoned(photo: PhotoJob, reason: string): Promise<void>;
+  abandoned(photo: PhotoJob, reason: string, how: { again: boolean; patient: boolean }): Promise<void>;
   error(error: Error): void;
 }
 
@@ -95,7 +97,7 @@ export async function consume(
     buckets.set(name, bucket);
     const plan = planOf(job, lane, settings, bucket);
     const { deaths, away } = plan;
-    const suspect = deaths >= SUSPECT_DEATHS && deaths < MAX_DEATHS;
+    const suspect = deaths >= SUSPECT_DEATHS;
     if (suspect && suspects.size > 0) return putBack(job, token, SUSPECT_DELAY_MS);
     // one asks for all of them: a store that is away would have all places of the lane, and photos of others wait
     if (away && bucket.asking) return putBack(job, token, plan.awayMs);
@@ -103,7 +105,10 @@ export async function consume(
     if (suspect) suspects.add(photo.id);
     try {
       if (deaths >= MAX_DEATHS)
-        await handlers.abandoned(photo, `in hand each time that ${deaths} workers died`);
+        await handlers.abandoned(photo, `in hand each time that ${deaths} workers died`, {
+          again: deaths > MAX_DEATHS,
+          patient: lane === "live" && plan.ageMs < settings.patienceMs,
+        });
       else {
         await handlers.photo(photo, plan);
         // what ends a last try may be that it was refused

@@ -175,6 +175,7 @@ describe("a store that misbehaves", () => {
       [400, "InvalidArgument", "ACCESS_DENIED", "only with a key of its owner (SSE-C)", KEYED_CEPH],
       [400, "ResourceIsEncryptedWithCustomerEncryptionKey", "ACCESS_DENIED", "(SSE-C)"],
       [400, "InvalidRequest", "STORE_UNAVAILABLE", "InvalidRequest: of another kind", "of another kind"],
+      [400, "InvalidArgument", "STORE_UNAVAILABLE", "over a secure connection", KEPT_BY_KMS],
     ] as const) {
       refusal = { status, code, message: message ?? "" };
       const waiting = photo(`${status}${code}${message ?? ""}/decided`);
@@ -209,6 +210,9 @@ describe("a store that misbehaves", () => {
   });
 });
 
+/** Of every object, by a client that is set up wrongly. */
+const KEPT_BY_KMS =
+  "Requests specifying Server Side Encryption with AWS KMS managed keys must be made over a secure connection.";
 /** Word for word. */
 const KEYED =
   "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to retrieve the object.";

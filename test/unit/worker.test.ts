@@ -337,17 +337,33 @@ describe("a failure says which bytes it is of", () => {
     expect(recorded).toMatchObject([{ result: { failure: error.code, digest } }]);
   });
 
-  test("where workers died of them, but where they cannot be had", async () => {
-    let gone = false;
+  test("where workers died of them, unless they cannot be had", async () => {
+    const away = new UpstreamError("STORE_UNAVAILABLE", "no answer");
+    let error: Error | undefined;
     const { worker, recorded } = start(fake("m", 2), undefined, {
       fetch: async () => {
-        if (gone) throw new PhotoError("GONE", "no such key");
+        if (error) throw error;
         return { bytes: new Uint8Array(1), known: {} };
       },
     });
-    for (gone of [false, true]) await worker.fail(photo("1"), "live", "WORKER_CRASHED", "4 workers");
+    const fail = (how = { again: false, patient: true }) =>
+      worker.fail(photo("1"), "live", "WORKER_CRASHED", "4 workers", how);
+    await fail();
+    // that workers die of being asked for them
+    await fail({ again: true, patient: true });
+    error = away;
+    // its bytes may be had later, and say whether a verdict of before holds
+    await expect(fail()).rejects.toBe(away);
+    await fail({ again: false, patient: false });
+    error = new PhotoError("GONE", "no such key");
+    await fail();
     const result = { failure: "WORKER_CRASHED", message: "4 workers", transient: true };
-    expect(recorded.map((outcome) => outcome.result)).toEqual([{ ...result, digest }, result]);
+    expect(recorded.map((outcome) => outcome.result)).toEqual([
+      { ...result, digest },
+      result,
+      result,
+      result,
+    ]);
   });
 });
 
