@@ -235,8 +235,10 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     const recorded = collector<string>(1);
     await take("live", async ({ id }) => got.push(id), {
       lockMs: 500,
-      async abandoned({ id }, reason) {
+      async abandoned({ id }, reason, how) {
         reasons.push(reason);
+        // one died in it
+        expect(how).toEqual({ again: true, patient: true });
         if (reasons.length === 1) throw new Error("Postgres is away");
         recorded.push(id);
       },
