@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { test as base, inject } from "vitest";
 import { type Config, readConfig } from "../src/config.ts";
@@ -48,7 +49,9 @@ export const test = base.extend<{
   scope: async ({ db: _ }, use) => {
     const scope = new Scope();
     await use(scope);
-    await scope.close();
+    // vitest waits for this without end, and would not say in which test
+    const late = sleep(30_000, "late", { ref: false });
+    if ((await Promise.race([scope.close(), late])) === "late") throw new Error("the scope did not close");
   },
 });
 

@@ -49,6 +49,7 @@ export function formatRate(photosPerS: number): string {
     : String(Number(photosPerS.toPrecision(2)));
 }
 
+/** Of a run, what says whether anybody works on it, as far as Postgres knows. */
 export type Waiting = Pick<
   BackfillRow,
   "state" | "model" | "hours" | "readAll" | "retrying" | "waiting" | "feeder" | "workers" | "able"

@@ -3,6 +3,7 @@ import { decide } from "../decide/decide.ts";
 import type { Policy } from "../decide/policy.ts";
 import type { Decision, Scores, Verdict } from "../photo.ts";
 
+/** A photo as it is decided now, and the scores that this was decided from. */
 export interface Decided {
   id: string;
   state: Verdict;

@@ -139,13 +139,14 @@ export function statusLines(
 }
 
 /** How many photos came out otherwise, and how many got their first verdict. */
-function outcomeLine({ propose, outcome }: BackfillRow, counts: readonly BackfillCount[]): string {
+function outcomeLine({ propose, outcome, undecided }: BackfillRow, counts: readonly BackfillCount[]): string {
   const judged = counts.filter(({ after, code }) => after !== "kept" && code === "");
   const first = sum(judged.filter(({ before }) => before === "pending"));
   const changed = sum(judged.filter(isChange));
   const firsts = first > 0 ? `, ${first} their first` : "";
-  if (propose && (!outcome || outcome === "discarded"))
-    return `${sum(judged)} proposed: ${changed} would ${outcome ? "have got" : "get"} another verdict or category${firsts}`;
+  const discarded = outcome === "discarded" && !undecided;
+  if (propose && (!outcome || discarded || undecided))
+    return `${sum(judged)} proposed: ${changed} would ${discarded ? "have got" : "get"} another verdict or category${firsts}`;
   return `${changed} got another verdict or category${firsts}`;
 }
 

@@ -8,6 +8,7 @@ import { FEW_SOURCES, fewSources } from "../evaluate/report.ts";
 import type { TrainedOn } from "../evaluate/trained-on.ts";
 import { table } from "./output.ts";
 
+/** What is printed as JSON. */
 export interface Outcome {
   model: string;
   photos: number;

@@ -89,6 +89,8 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
   function left(photo: PhotoJob, outcome: LineOutcome, changed: boolean): void {
     away.delete(`${photo.store} ${photo.bucket}`);
     last = performance.now();
+    // what a backfill left as it was may be a proposal, or what was judged beside a moderator
+    if (photo.fed && !changed) return;
     const { result } = outcome;
     const state = "failure" in result ? "failed" : result.decision.verdict;
     // one that was asked for twice, or was in hand as a worker was killed, is judged twice
@@ -97,9 +99,8 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
     else verdicts.set(earlier, verdicts.get(earlier)! - 1);
     states?.set(photo.id, state);
     verdicts.set(state, (verdicts.get(state) ?? 0) + 1);
-    // what failed is tried at each start, and was said when it failed first; of what a backfill left as it was, this may be
-    // a proposal, or what was judged beside a moderator
-    const said = !changed && (photo.fed || earlier !== undefined || (everyPhoto && state === "failed"));
+    // what failed is tried at each start, and was said when it failed first
+    const said = !changed && (earlier !== undefined || (everyPhoto && state === "failed"));
     if (json && !said) terminal.print(JSON.stringify(asJson(photo, outcome)));
     else if (everyPhoto && !said) say(asLine(photo, result));
     waiting.delete(photo.id);

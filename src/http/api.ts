@@ -145,6 +145,7 @@ interface Serving {
   events: ApiEvents;
   metrics: ApiMetrics;
   limits: Limits;
+  /** As they came. */
   bodies: WeakMap<FastifyRequest, Buffer>;
   waiting: () => Promise<number>;
 }

@@ -43,11 +43,11 @@ export function toHeadError(photo: PhotoRef, thrown: unknown): Error {
   return new PhotoError("GONE", `${photo.bucket}/${photo.key}: ${name}`, { cause: thrown });
 }
 
-/** Whether the store gives the object only to who has its key (SSE-C), as S3, MinIO and Ceph say it, or Cloud Storage. */
+/** Whether the store gives the object only to who has its key (SSE-C), as S3 and Ceph say it, or Cloud Storage. */
 function isKeyed(status: number | undefined, { name, message }: Error): boolean {
   return (
     status === 400 &&
-    ((/server.side encryption/i.test(message) && !/kms/i.test(message)) ||
+    (/stored using a form of server side encryption|customer provided keys/i.test(message) ||
       name === "ResourceIsEncryptedWithCustomerEncryptionKey")
   );
 }

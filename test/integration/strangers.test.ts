@@ -158,8 +158,9 @@ describe("whoever speaks no proper HTTP", () => {
 describe("a caller", () => {
   test("with too many requests a minute is told when to come again, before its body is read", async ({
     serve,
+    db,
   }) => {
-    const { post, log, token } = await serve({ MAITRED_RATE_LIMIT: "2" });
+    const { post, log, token, url } = await serve({ MAITRED_RATE_LIMIT: "2" });
     for (const _ of [1, 2]) expect((await post("/v1/events/s3", "{")).status).toBe(400);
     const refused = await post("/v1/events/s3", "{");
     expect(refused.status).toBe(429);
@@ -169,7 +170,14 @@ describe("a caller", () => {
       detail: expect.stringContaining("2 times a minute"),
     });
     // whoever reads the log is to know which of their callers that is
-    await expect.poll(log).toMatch(new RegExp(`"status":429,"ms":\\d+,"token":"${token.slice(4, 16)}"`));
+    const logged = (status: number, of: string): RegExp =>
+      new RegExp(`"status":${status},"ms":\\d+,"token":"${of.slice(4, 16)}"`);
+    await expect.poll(log).toMatch(logged(429, token));
+    const reader = createToken();
+    await addToken(db.pool, { ...reader, name: "reader", scopes: ["read"] });
+    const headers = { authorization: `Bearer ${reader.token}` };
+    expect((await fetch(`${url}/v1/events/s3`, { method: "POST", headers })).status).toBe(403);
+    await expect.poll(log).toMatch(logged(403, reader.token));
   });
 
   test("that guesses tokens is not heard any more, which its neighbours do not notice", async ({

@@ -70,6 +70,7 @@ test.each([false, true])(
     const told = (): number => screen.said.length + screen.printed.length;
     progress.events.finished?.(photo, "backfill", outcome, false);
     expect(told()).toBe(0);
+    expect(progress.summary("m-1", "cpu")).toContain("0 judged");
     progress.events.finished?.(photo, "backfill", outcome, true);
     expect(told()).toBe(1);
     progress.stop();
