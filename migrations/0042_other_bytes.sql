@@ -70,7 +70,7 @@ begin
 end $$;
 
 alter table object_order add column if not exists deleted_at timestamptz;
-comment on column object_order.deleted_at is 'When somebody told, without an order, that it is deleted; null once it is uploaded again';
+comment on column object_order.deleted_at is 'When somebody told, without an order, that it is deleted; null once an event with an order says that it is uploaded again';
 
 -- As in 0022_clocks.sql, but that what was uploaded before somebody told, without an order, that it is deleted brings nothing back, however late
 -- its event comes. The clock of the store may differ by a second; where it is further behind, the next sweep finds what was uploaded meanwhile.
@@ -252,7 +252,8 @@ begin
     if outcome in ('accepted', 'known', 'removed') and (e.kind = 'created' or e.version = '') then
       update object_order o set latest = coalesce(e.ord, o.latest), removed = e.kind = 'removed',
         told = greatest(o.told, coalesce(e.told, now())),
-        deleted_at = case when e.kind = 'created' then null when e.ord is null then greatest(o.deleted_at, e.told) else o.deleted_at end,
+        deleted_at = case when e.kind = 'created' and e.ord is not null then null
+          when e.kind = 'removed' and e.ord is null then greatest(o.deleted_at, e.told) else o.deleted_at end,
         overtaken = case when e.kind = 'created' and e.ord is null and e.told is not null and e.version is distinct from o.overtaken then
           case when o.overtaken is not null or o.latest is null or not single or e.version = before.version then o.overtaken
             when o.removed then '' else nullif(before.version, '') end end

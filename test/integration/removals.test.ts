@@ -64,6 +64,14 @@ describe("a removal", () => {
       }
       expect(await current(db)).toEqual([]);
       expect(await rows(db, "select from unqueued")).toEqual([]);
+      // also where somebody told of the upload after it, whose own event comes later still
+      const anew = { key: "uploaded anew", version: "" };
+      await record(
+        db,
+        told({ ...anew, kind: "removed", receivedAt: ago(20) }),
+        told({ ...anew, receivedAt: ago(10) }),
+      );
+      expect(await outcomes(db, event({ ...upload, key: anew.key }))).toEqual(["stale"]);
       // said after it, though its order may be that of a store whose first event this is
       const key = "nobody told";
       const next = event({ ...upload, key, order: "11", receivedAt: "now" });
