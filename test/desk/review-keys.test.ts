@@ -1,7 +1,7 @@
 import { describe, expect } from "vitest";
 import { until } from "../waits.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { show, test } from "./desk.ts";
+import { looked, show, test } from "./desk.ts";
 import { ASK, inHand, names, opened, reviews } from "./reviewing.ts";
 
 /** In the page: in the moment in which a photo comes, presses the key, and its box. */
@@ -118,8 +118,16 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
   }) => {
     const page = await opened(desk);
     const many = await page.locator(".card").count();
-    for (let n = 0; n < many; n++) await page.keyboard.press("h");
-    for (const key of ["j", "s", "2", "x", "s"]) await page.keyboard.press(key);
+    const decided = page.locator(".card.decided");
+    // one that comes before the next photo is in view is refused
+    await expect
+      .poll(async () => {
+        if ((await decided.count()) < many - 1) await page.keyboard.press("h");
+        return decided.count();
+      })
+      .toBe(many - 1);
+    await looked(page);
+    for (const key of ["h", "j", "s", "2", "x", "s"]) await page.keyboard.press(key);
     await page.getByText("All done").waitFor();
     const kept = () =>
       page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes(".act.")).length);
