@@ -24,7 +24,7 @@ export function confused({ is, said, photos }: NonNullable<SourceMistakes["confu
 }
 
 /** Of every kind: a photo that is wrong in two ways counts twice. */
-export function mistakesIn(of: Record<MistakeKind, number>): number {
+function mistakesIn(of: Record<MistakeKind, number>): number {
   return MISTAKES.reduce((sum, kind) => sum + of[kind], 0);
 }
 
