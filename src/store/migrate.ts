@@ -1,10 +1,11 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { runner } from "node-pg-migrate";
 import type pg from "pg";
 import { ConfigError, UpstreamError } from "../errors.ts";
 import { packageRoot } from "../package-root.ts";
+import { functionsIn, functionsOf, writeFunctions } from "./functions.ts";
 import { buildIndexes } from "./indexes.ts";
 import { toUpstreamError } from "./outage.ts";
 import { query } from "./pool.ts";
@@ -16,13 +17,15 @@ interface SchemaState {
   missing: string[];
   /** Migrations that the database has and the code does not, but for all of the former ones, which `migrate` takes over. */
   unknown: string[];
+  /** Whether the database has the functions of the code. */
+  functions: boolean;
 }
 
 /**
  * Brings the database to the schema of this version; several processes may call it at once.
  *
  * @param told what it may not do, and an administrator has to; each time anew.
- * @returns the migrations that were applied, in order.
+ * @returns the migrations that were applied, in order; "functions" last, where these were replaced.
  * @throws {ConfigError} when the database is newer than this version, or too old for it.
  * @throws {UpstreamError} DATABASE_UNAVAILABLE when Postgres goes away meanwhile; it may be called again.
  */
@@ -59,8 +62,7 @@ export async function migrate(
         log: () => {},
       }),
     );
-    const grants = readFileSync(join(migrations(), "repeatable", "grant_roles.sql"), "utf8");
-    await client.query(grants);
+    if (!state.functions) await writeFunctions(client, functionsOf(folder));
     const notices = new Set<string>();
     client.on("notice", ({ routine, message = "" }) => {
       // Postgres has notices of its own
@@ -72,7 +74,7 @@ export async function migrate(
     await buildIndexes(client);
     for (const notice of [await rolesToMake(client), ...notices]) if (notice) told(notice);
     // what the runner says it applied leaves out what it had applied before it had to begin again
-    return state.missing;
+    return state.functions ? state.missing : [...state.missing, "functions"];
   } catch (cause) {
     throw toUpstreamError(cause);
   } finally {
@@ -90,6 +92,11 @@ export async function requireSchema(db: pg.Pool, folder = migrations()): Promise
   refuseUnknown(state);
   if (state.missing.length > 0) {
     throw new ConfigError(`the database lacks ${state.missing.join(", ")}: run maitred migrate first`);
+  }
+  if (!state.functions) {
+    throw new ConfigError(
+      "the database has the functions of another version: run maitred migrate of this one first",
+    );
   }
 }
 
@@ -111,6 +118,7 @@ async function compare(db: pg.Pool | pg.Client, folder: string): Promise<SchemaS
   return {
     missing: known.filter((name) => !applied.includes(name)),
     unknown: applied.includes(FORMER.last) ? [] : applied.filter((name) => !known.includes(name)),
+    functions: (await functionsIn(db)) === functionsOf(folder).digest,
   };
 }
 

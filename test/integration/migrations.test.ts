@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, inject } from "vitest";
@@ -234,29 +234,23 @@ describe("migrations", () => {
       await made(db, "0001_photos", "0012_desk", "0026_overtaken");
       await db.pool.query("alter table object_order alter column overtaken type jsonb using null");
       await db.pool.query("alter table feeding drop column lane_paused");
-      await db.pool.query("drop function look_at_upload cascade");
-      await db.pool.query("drop function forget_other_bytes");
       await db.pool.query("drop index bad_messages_resolved");
-      await db.pool.query("drop table lineage");
-      await db.pool.query("drop function skip_numbers, notice_lineage");
-      await db.pool.query("drop function settles");
-      await db.pool.query("drop function standing_passes");
-      await db.pool.query("drop table review_passes");
+      await db.pool.query("drop table lineage, functions");
+      await db.pool.query("drop function notice_lineage");
+      await db.pool.query("drop table review_passes cascade");
       await db.pool.query("drop function commit_decisions, undo_review");
       await db.pool.query("alter function commit_shown_or_hidden rename to commit_decisions");
       await db.pool.query("alter function undo_decision rename to undo_review");
       await db.pool.query("drop view current_photos");
       await db.pool.query("drop table decoders");
-      await db.pool.query("drop function feed_page, take_in");
-      await db.pool.query(
-        "drop function decide_reviews, undo_review, hold_copies_of, hold_copies, copies_of",
-      );
+      await db.pool.query("drop function decide_reviews, undo_review");
       await db.pool.query("alter function commit_decisions rename to decide_reviews");
       await db.pool.query("alter function take_back rename to undo_review");
-      await db.pool.query("drop function record_verdicts, hold_hidden, bytes_of");
+      await db.pool.query("drop function record_verdicts, bytes_of");
       await db.pool.query("alter function commit_verdicts rename to record_verdicts");
       await db.pool.query("alter table reviews drop column digest");
       await db.pool.query("drop trigger object_order_outbox on object_order");
+      await db.pool.query("drop function look_at_upload cascade");
       await db.pool.query(`insert into object_order (store, bucket, key, overtaken) values
         ('s3', 'b', 'a', '{"kind": "created", "version": "v2", "ord": "20"}'),
         ('s3', 'b', 'b', '{"kind": "removed", "version": "", "ord": "30"}'), ('s3', 'b', 'c', null)`);
@@ -291,7 +285,9 @@ describe("migrations", () => {
         "0040_first_uploads",
         "0041_applied",
         "0042_other_bytes",
+        "0043_functions",
         "9999_future",
+        "functions",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);
       expect((await db.pool.query("select id from photos")).rows).toEqual([{ id }]);
@@ -316,6 +312,46 @@ describe("migrations", () => {
       await expect(migrate(db.url, "maitred_queue")).rejects.toMatchObject(refused);
       expect(await ledger(db)).toEqual(["0001_photos", "0012_desk", "0026_overtaken"]);
     });
+  });
+
+  test("replace the functions where they are others, all or none, and a worker refuses those of another version", async ({
+    db,
+    folder: longer,
+  }) => {
+    const answer = async () => (await db.pool.query("select has_no_id('etag:1') as no")).rows[0].no;
+    cpSync(folder, longer, { recursive: true });
+    const other = join(longer, "functions", "other.sql");
+    const replaced = `create or replace function has_no_id(p_version text) returns boolean language sql as $$ select null::boolean $$;\n`;
+    writeFileSync(other, `${replaced}select 1 / 0;`);
+    await expect(migrate(db.url, "maitred_queue", longer)).rejects.toThrow("division by zero");
+    expect(await answer()).toBe(true);
+    await expect(requireSchema(db.pool)).resolves.toBeUndefined();
+
+    writeFileSync(other, replaced);
+    expect(await migrate(db.url, "maitred_queue", longer)).toEqual(["functions"]);
+    expect(await answer()).toBeNull();
+    await expect(requireSchema(db.pool)).rejects.toMatchObject({
+      code: "CONFIG_INVALID",
+      message: expect.stringContaining("has the functions of another version"),
+    });
+    expect(await migrate(db.url, "maitred_queue")).toEqual(["functions"]);
+    expect(await answer()).toBe(true);
+  });
+
+  test("write each function in one place", () => {
+    const definitions = (files: string[]) =>
+      files
+        .filter((file) => file.endsWith(".sql"))
+        .map((file) => readFileSync(join(folder, file), "utf8"))
+        .flatMap((text) => [...text.matchAll(/^create (?:or replace )?function (\w+)\(.*/gm)]);
+    const current = definitions(
+      readdirSync(join(folder, "functions")).map((file) => join("functions", file)),
+    );
+    // what a trigger is made with before its function is written says so
+    const others = definitions(readdirSync(folder)).filter(([line]) => !line.includes("has not ended"));
+    const names = [...current, ...others].map(([, name]) => name);
+    expect(names.length).toBeGreaterThan(90);
+    expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([]);
   });
 
   test("refuse a database that is newer, and a worker refuses one that is older", async ({ db }) => {

@@ -1,5 +1,5 @@
--- Gives the three roles what they need, as far as they exist. maitred migrate writes this function anew and calls it each time, after the migrations, so
--- that roles made later get theirs; the migrations up to 0024 hold what it was. p_queue_schema: where the queue's tables are, if they are in this database.
+-- Gives the three roles what they need, as far as they exist. maitred migrate calls it each time, so that roles made later get
+-- theirs. p_queue_schema: where the queue's tables are, if they are in this database.
 -- The owner is given only to what has another: to say who owns a table, also where that changes nothing, waits for all who read it and
 -- for its autovacuum, and everybody else waits behind that, at each maitred migrate.
 -- PUBLIC, who on Postgres 14 may create in the schema public, may no more where whoever migrates owns it: triggers and functions that run with
@@ -10,7 +10,7 @@ declare thing text;
 begin
   if to_regrole('maitred_worker') is not null then
     -- which model is active they read; who makes one active is of maitred_migrator
-    grant select on pgmigrations, lineage, models, promotions, tokens, rollups, rollup_hours, rollup_days, rollup_listings, rollup_scores, rollup_reviews,
+    grant select on pgmigrations, functions, lineage, models, promotions, tokens, rollups, rollup_hours, rollup_days, rollup_listings, rollup_scores, rollup_reviews,
       rollup_hours_changes, rollup_listings_changes, rollup_scores_changes, rollup_reviews_changes to maitred_worker;
     grant select on public_photos, current_photos, photo_tags, failed_photos, hourly_counts, daily_counts, listing_counts, score_counts, review_counts,
       verdict_history to maitred_worker;
@@ -47,7 +47,7 @@ begin
             'backfills', 'feeding', 'backfill_photos', 'backfill_counts', 'backfill_changes', 'backfill_retries', 'proposals', 'policies',
             'sweeps', 'erasures', 'rollups', 'rollup_hours', 'rollup_days', 'rollup_listings', 'rollup_scores', 'rollup_reviews',
             'rollup_hours_changes', 'rollup_listings_changes', 'rollup_scores_changes', 'rollup_reviews_changes',
-            'desk_sessions', 'desk_people', 'audit_log', 'appeals', 'review_claims', 'review_decisions', 'review_passes', 'decoders', 'lineage',
+            'desk_sessions', 'desk_people', 'audit_log', 'appeals', 'review_claims', 'review_decisions', 'review_passes', 'decoders', 'lineage', 'functions',
             'public_photos', 'current_photos', 'photo_tags', 'failed_photos', 'hourly_counts', 'daily_counts', 'listing_counts', 'score_counts', 'review_counts',
             'verdict_history')
         union all select 'function ' || oid::regprocedure from pg_proc
