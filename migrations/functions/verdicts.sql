@@ -107,9 +107,13 @@ begin
       union
       select i.id, i.backfill from input i where i.backfill is not null and i.counted
     ) x join backfills f on f.id = x.backfill_id
+  ), runs as materialized (
+    -- looked up by photo: the planner takes a group for one row, and would compare each with each
+    select jsonb_object_agg(r.photo_id, r.runs) as by_photo
+    from (select s.photo_id, jsonb_agg(s) as runs from settled s group by s.photo_id) r
   ), wanted as materialized (
     select input.*, locked.state as before, coalesce(locked.category, '') as before_category, asked.proposed, standing.id as standing,
-      coalesce(input.backfill, (select max(s.backfill_id) from settled s where s.photo_id = input.id and not s.propose)) as of_backfill,
+      coalesce(input.backfill, asked.of_backfill) as of_backfill,
       case
         when locked.decided_by like 'moderator:%' then false
         when locked.version = '' and input.asked_at < locked.revived_at then false
@@ -149,8 +153,9 @@ begin
     cross join lateral (
       select count(*) > 0 as settled,
         coalesce(bool_and(s.propose), false) and (coalesce(input.fed, false) or coalesce(input.counted, false)) as proposed,
-        coalesce(bool_or(s.again) filter (where not s.propose), bool_or(s.again) and input.fed, false) as again
-      from settled s where s.photo_id = input.id
+        coalesce(bool_or(s.again) filter (where not s.propose), bool_or(s.again) and input.fed, false) as again,
+        max(s.backfill_id) filter (where not s.propose) as of_backfill
+      from jsonb_to_recordset((select by_photo from runs) -> input.id::text) as s (backfill_id bigint, propose boolean, again boolean)
     ) asked
   ), changing as materialized (
     select * from wanted w where w.differs and not w.proposed
@@ -174,15 +179,14 @@ begin
     from changing w, jsonb_to_recordset(coalesce(w.tags, '[]')) as t (category text, score real, threshold real)
   ), taken as (
     delete from tags t using changing w
-    where t.photo_id = w.id
-      and not exists (select from given g where g.id = t.photo_id and g.category = t.category)
+    where t.photo_id = w.id and not coalesce(w.tags @> jsonb_build_array(jsonb_build_object('category', t.category)), false)
   ), kept as (
     insert into tags as t (photo_id, category, score, threshold, model)
     select g.id, g.category, g.score, g.threshold, g.by from given g
     on conflict on constraint tags_pkey do update
       set score = excluded.score, threshold = excluded.threshold, model = excluded.model
   ), outcomes as materialized (
-    select s.backfill_id, s.photo_id, w.before, w.before_category,
+    select s.backfill_id, w.id as photo_id, w.before, w.before_category,
       case when w.differs then w.verdict else 'kept' end as after,
       case when w.differs then coalesce(w.category, '') else w.before_category end as after_category,
       coalesce(w.failure, '') as code,
@@ -190,7 +194,8 @@ begin
       s.listed and not (w.differs and case when w.proposed then s.propose else w.of_backfill is not distinct from s.backfill_id end) as unseen,
       case when w.differs and w.proposed and s.propose then w.item - 'counted' - 'fed' - 'age' - 'looked' || jsonb_build_object(
         'over', w.standing, 'fetched', w.asked_at) end as proposal
-    from settled s join wanted w on w.id = s.photo_id
+    from wanted w
+    cross join lateral jsonb_to_recordset((select by_photo from runs) -> w.id::text) as s (backfill_id bigint, propose boolean, listed boolean)
   ), proposed as (
     insert into proposals (backfill_id, photo_id, item)
     select o.backfill_id, o.photo_id, o.proposal || jsonb_build_object('backfill', o.backfill_id)
