@@ -61,6 +61,7 @@ declare
   again boolean;
   single boolean;
   replay boolean;
+  waiting boolean;
 begin
   -- of rivals that speak of one object, each waits here for the one before it, and then sees what that one committed;
   -- nothing is updated, only locked, and made anew where who was waited for has forgotten the object
@@ -78,6 +79,7 @@ begin
       kind text, store text, bucket text, key text, version text, ord text, listing text, uploader text, claimed text, told timestamptz
     )) with ordinality as i (kind, store, bucket, key, version, ord, listing, uploader, claimed, told, n) order by n
   loop
+    waiting := false;
     if e.told > now() then
       e.told := now();
     end if;
@@ -213,11 +215,13 @@ begin
       returning p.* into photo;
       photo_id := photo.id;
       perform withdraw_photos(e.store, e.bucket, e.key, '', photo.id);
+      waiting := photo.state in ('pending', 'failed');
       if e.told is not null and (e.ord is null or seen.latest is null) and photo.state = 'shown' and again then
         -- nothing tells whether its bytes are those of today: a worker looks
         update photos p set lane = 'live' where p.id = photo.id;
-        insert into unqueued (photo_id) values (photo.id) on conflict do nothing;
-      elsif photo.state in ('pending', 'failed') then
+        waiting := true;
+      end if;
+      if waiting then
         insert into unqueued (photo_id) values (photo.id) on conflict do nothing;
       end if;
     end if;
@@ -239,6 +243,7 @@ begin
       -- as a sweep would, as no clock counts any more
       perform record_events(jsonb_build_array(jsonb_build_object('store', e.store, 'bucket', e.bucket, 'key', e.key, 'version', seen.overtaken,
         'kind', case seen.overtaken when '' then 'removed' else 'created' end)), p_pad, p_erase);
+      waiting := false;
     end if;
     if p_erase and e.kind = 'removed' and (outcome <> 'duplicate' or e.version not in ('', 'null')) then
       with erased as (
@@ -253,7 +258,8 @@ begin
       on conflict on constraint object_order_pkey do update set told = excluded.told;
     end if;
     -- the caller knows of no version but the one that it gave
-    queue := e.kind = 'created' and named and exists (select from unqueued u where u.photo_id = photo.id);
+    -- of what was put there just now nothing is looked up, which reads all of unqueued while the planner thinks it as small as it mostly is
+    queue := e.kind = 'created' and named and (waiting or exists (select from unqueued u where u.photo_id = photo.id));
     return next;
   end loop;
 end $$;
