@@ -90,7 +90,7 @@ begin
   return query
   with input as (
     select distinct on (i.id) i.*, e.item,
-      -- a worker of before, which this migration finds running, says how old its bytes are instead
+      -- a worker of an earlier version says how old its bytes are instead
       coalesce(i.looked, now() - make_interval(secs => i.age)) as asked_at
     from jsonb_array_elements(p_items) as e (item), jsonb_to_record(e.item) as i (
       id bigint, verdict text, rule text, reason text, category text, human real, scores jsonb, tags jsonb,
