@@ -84,7 +84,12 @@ begin
         rendition boolean, stored boolean, fed boolean, backfill bigint, failure text, transient boolean, refused bytea)
       order by r.id, r.fed is true, r.rendition is true) i
     cross join lateral (select * from photos where id = i.id offset 0) p
-    cross join lateral (select bytes_of(p.id) as bytes offset 0) b
+    cross join lateral (
+      -- the digest of a rendition says nothing of the photo, also where that of the photo is not known
+      select case when exists (
+        select from verdicts v
+        where v.photo_id = p.id and v.scores is not null and v.rendition is not true and v.batch is not null
+          and (v.digest is not null or v.batch like 'same-%') offset 0) then bytes_of(p.id) end as bytes offset 0) b
     where i.stored is not true and i.rendition is not true
       and (p.version like 'etag:%' or p.store = 'folder') and p.state in ('shown', 'hidden', 'review')
       and case when i.verdict = 'failed' and (i.refused is null or b.bytes is null) then
@@ -100,7 +105,6 @@ begin
           else true end
         and case when b.bytes is not null then b.bytes <> coalesce(i.digest, i."copyOf", i.refused)
           else p.decided_by = i.by and p.policy = i.policy and i.fed is not true and i.backfill is null and p.state = 'shown' and i.verdict <> 'shown' end
-        -- the digest of a rendition says nothing of the photo
         and exists (
           select from verdicts v
           where v.photo_id = p.id and v.scores is not null and v.rendition is not true and v.batch is not null offset 0)

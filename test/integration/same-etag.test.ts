@@ -306,6 +306,26 @@ describe("of two photos that share an etag", () => {
     expect(await publicVersions(db)).toEqual(["etag:1", "v1"]);
   });
 
+  test.for([
+    ["unknown", "a moderator", "shown"],
+    ["unknown", "a model", "hidden"],
+    ["known", "a moderator", "hidden"],
+  ] as const)(
+    "the bytes of a photo that was judged beside a rendition are %s by its own digest alone: what %s showed is %s",
+    async ([own, who, state], { db }) => {
+      const { photoId } = await one(db, event());
+      const copy = { ...seen(photoId!, "shown", HARMLESS), by: "model:m-2" };
+      const rendition = { ...copy, result: { ...copy.result, rendition: true as const } };
+      const original = own === "known" ? seen(photoId!, "shown", HARMLESS) : judged(photoId!, "shown");
+      // in either order of the two
+      const judgedSo = who === "a model" ? [rendition, original] : [original, rendition];
+      for (const each of judgedSo) await recordOutcomes(db.pool, [each]);
+      if (who === "a moderator") await decide(db, photoId!, { verdict: "shown", human: false });
+      await recordOutcomes(db.pool, [seen(photoId!, "hidden", OTHER)]);
+      expect(await rows(db, "select state from photos")).toEqual([{ state }]);
+    },
+  );
+
   test("a photo of which a rendition alone was judged stays as a moderator showed it", async ({ db }) => {
     const { photoId } = await one(db, event());
     const copy = seen(photoId!, "shown", HARMLESS);
