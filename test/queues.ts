@@ -32,6 +32,7 @@ interface Bench {
         attempts: number;
         backoffMs: number;
         patienceMs: number;
+        now: () => number;
       } & ConsumerHandlers
     >,
   ): Promise<{ close(): Promise<void> }>;
@@ -58,10 +59,11 @@ export function openBench(
         attempts,
         backoffMs,
         patienceMs,
+        now = Date.now,
         ...rest
       } = { ...TRIES, ...over };
       const handlers = { photo, abandoned: async () => {}, error: tell, ...rest };
-      const pace = { concurrency, lockMs, attempts, backoffMs, patienceMs };
+      const pace = { concurrency, lockMs, attempts, backoffMs, patienceMs, now };
       return scope.hold("consumer", await consume(server, lane, pace, handlers));
     },
   };

@@ -20,7 +20,7 @@ import { databaseTime } from "../src/store/photos.ts";
 import { recordShadowScores } from "../src/store/shadow.ts";
 import { decodedSince, knownScores, recordOutcomes } from "../src/store/verdicts.ts";
 import { openAdoptReplacement } from "../src/wiring/adopt-replacement.ts";
-import { clockGauge } from "../src/wiring/clock.ts";
+import { clockGauge, openSharedClock } from "../src/wiring/clock.ts";
 import { evictionGauge } from "../src/wiring/eviction.ts";
 import { openFollowedModel } from "../src/wiring/followed-model.ts";
 import {
@@ -137,11 +137,12 @@ export async function startWorker(
     await Promise.all(consumers.map((consumer) => consumer.close()));
   });
   const suspects = new Set<string>();
+  const now = await openSharedClock(db, scope, createOutageLogger(log, "Postgres"));
   for (const lane of LANES) {
     const consumer = await consume(
       server,
       lane,
-      { ...config, concurrency },
+      { ...config, concurrency, now },
       {
         async photo(photo, { ageMs, ...which }) {
           const since = Date.now();

@@ -23,6 +23,8 @@ interface ConsumerSettings {
   backoffMs: number;
   /** Milliseconds since an upload was queued after which it waits no more for a store that answers for none. */
   patienceMs: number;
+  /** Milliseconds since 1970, by a clock that is that of all workers: what one refuses, another may have given. */
+  now?: () => number;
 }
 
 export interface ConsumerHandlers {
@@ -58,6 +60,7 @@ export async function consume(
   handlers: ConsumerHandlers,
   suspects = new Set<string>(),
 ): Promise<Closable> {
+  const { now = Date.now } = settings;
   const buckets = new Map<string, Bucket>();
   const worker = new Worker(
     lane,
@@ -95,7 +98,7 @@ export async function consume(
     const name = `${photo.store} ${photo.bucket}`;
     const bucket = buckets.get(name) ?? new Bucket();
     buckets.set(name, bucket);
-    const plan = planOf(job, lane, settings, bucket);
+    const plan = planOf(job, lane, settings, bucket, now());
     const { deaths, away } = plan;
     const suspect = deaths >= SUSPECT_DEATHS;
     if (suspect && suspects.size > 0) return putBack(job, token, SUSPECT_DELAY_MS);
@@ -118,7 +121,7 @@ export async function consume(
       const ours = isOutage(thrown);
       const unavailable = !ours && codeOf(thrown) === "STORE_UNAVAILABLE";
       if (unavailable) bucket.refused(photo.id);
-      if (unavailable && plan.patient) await job.updateProgress({ refusedAt: Date.now() });
+      if (unavailable && plan.patient) await job.updateProgress({ refusedAt: now() });
       const outage = ours || plan.waitsFor(asError(thrown));
       if (!(plan.last || outage)) throw asError(thrown);
       if (!outage) handlers.error(asError(thrown));
@@ -156,10 +159,9 @@ interface Plan extends Attempt {
 }
 
 /** What this try of a photo may end in, by what became of the ones before and what its bucket answered of late. */
-function planOf(job: Job, lane: Lane, settings: ConsumerSettings, bucket: Bucket): Plan {
+function planOf(job: Job, lane: Lane, settings: ConsumerSettings, bucket: Bucket, askedAt: number): Plan {
   const deaths = job.stalledCounter;
   const tries = job.attemptsMade + 1;
-  const askedAt = Date.now();
   const ageMs = askedAt - job.timestamp;
   const last = deaths >= MAX_DEATHS || tries >= settings.attempts;
   // in the end its tries are over, or it would be asked for without end. What a backfill could not read it lists, and tries again

@@ -6,13 +6,17 @@ import { type Pool, query } from "./pool.ts";
  */
 export async function clockAheadS(db: Pool): Promise<number> {
   const asked = Date.now();
+  const ms = await clockMs(db);
+  return (Math.max(0, asked - ms) + Math.min(0, Date.now() - ms)) / 1_000;
+}
+
+/** Milliseconds since 1970, whole as those of this machine. */
+export async function clockMs(db: Pool): Promise<number> {
   const rows = await query<{ ms: number }>(db, {
     name: "clock",
-    // in whole milliseconds, as those of this machine
     text: "select floor(extract(epoch from clock_timestamp()) * 1000)::float8 as ms",
   });
-  const { ms } = rows[0]!;
-  return (Math.max(0, asked - ms) + Math.min(0, Date.now() - ms)) / 1_000;
+  return rows[0]!.ms;
 }
 
 /** What is wrong where the clocks are further apart than those that NTP sets; undefined where nothing is. */

@@ -1,14 +1,17 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
-import { describe, expect, onTestFinished } from "vitest";
+import { describe, expect, onTestFinished, vi } from "vitest";
+import { UpstreamError } from "../../src/errors.ts";
 import { packageRoot } from "../../src/package-root.ts";
+import { openSharedClock } from "../../src/wiring/clock.ts";
 import { BACKENDS, type Backend, rows } from "../fixtures.ts";
 import { test as base, collector, job, TRIES } from "../queues.ts";
 import { latch } from "../waits.ts";
 
 const HOUR_MS = 3_600_000;
 const LOCK_MS = 1_000;
+const down = new UpstreamError("STORE_UNAVAILABLE", "away");
 
 const test = base.extend<{
   /** A worker in a process of its own, whose clock is so far ahead; it ends as its handler says. */
@@ -97,6 +100,34 @@ describe.each(BACKENDS)("photos on %s", (backend) => {
     const got = collector<string>(1);
     await take("live", async ({ id }) => got.push(id), { lockMs: LOCK_MS });
     await got.done;
+  });
+
+  test("wait for a store that gave none since, though the clock of who had been given was an hour ahead", async ({
+    open,
+    db,
+    scope,
+  }) => {
+    const { queues, take } = open(backend);
+    const read = latch();
+    const waited = collector<boolean>(1);
+    await take(
+      "live",
+      async ({ id }, { last, waitsFor }) => {
+        if (id === "2") return read.resolve();
+        if (last) waited.push(waitsFor(down));
+        if (waitsFor(down) || !last) throw down;
+      },
+      { attempts: 2, patienceMs: HOUR_MS / 2, now: await openSharedClock(db.pool, scope, () => {}) },
+    );
+    const right = Date.now;
+    const clock = vi.spyOn(Date, "now").mockImplementation(() => right() + HOUR_MS);
+    onTestFinished(() => clock.mockRestore());
+    await queues.add("live", [job(2)]);
+    await read.promise;
+    clock.mockRestore();
+    await queues.add("live", [job(1)]);
+    await waited.done;
+    expect(waited.items).toEqual([true]);
   });
 
   test("that others put off are taken when they are due by a worker an hour behind", async ({
