@@ -202,6 +202,9 @@ describe("a store that misbehaves", () => {
     refusal = { status: 400, code: "InvalidArgument", message: "Invalid version id specified" };
     const misnamed = { ...photo("misnamed/decided"), version: "no version of S3" };
     expect((await line.judge([misnamed])).get(misnamed.key)).toMatchObject({ failure: "GONE" });
+    // which it said for a moment alone
+    refusal = undefined;
+    expect((await line.judge([misnamed])).get(misnamed.key)).toMatchObject({ state: "shown", failure: null });
     refusal = { status: 404, code: "NoSuchKey" };
     expect((await line.judge([decided])).get(decided.key)).toMatchObject({
       state: "failed",
