@@ -125,10 +125,9 @@ export function createModerationWorker(
         maxRunning: Math.max(2, model.threads),
       },
     );
-    const { score, close } = scoring(model.by);
     return {
       by: model.by,
-      score,
+      score: scoring(model.by),
       decode: (bytes, lane) => model.decode(bytes, turnOf(lane)),
       async infer(pixels, lane) {
         const { scores, batch } = frameWithTopHuman(
@@ -138,7 +137,6 @@ export function createModerationWorker(
       },
       decide: model.decide,
       async close() {
-        await close();
         await inference.close();
         await model.close();
       },
@@ -146,9 +144,9 @@ export function createModerationWorker(
   }
 
   /** Looks scores up for as many photos at once as have come since the last look: one statement, not one a photo. */
-  function scoring(by: string): { score: Score; close(): Promise<void> } {
+  function scoring(by: string): Score {
     const { knownScores } = deps;
-    if (!knownScores) return { score: deps.keepsDigests ? scoreEach : scoreUnnamed, close: async () => {} };
+    if (!knownScores) return deps.keepsDigests ? scoreEach : scoreUnnamed;
     const lookups = createBatcher<string, KnownScores | undefined>(async (digests) => {
       const known = await knownScores(by, digests);
       return digests.map((digest) => known.get(digest));
@@ -159,7 +157,7 @@ export function createModerationWorker(
       events.stage("lookup", lane, (performance.now() - since) / 1000);
       return known;
     };
-    return { score: createScore(look, events.duplicateBytes), close: () => lookups.close() };
+    return createScore(look, events.duplicateBytes);
   }
 
   const models = createHotSwap(startPipeline(first));
