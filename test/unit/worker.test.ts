@@ -4,6 +4,7 @@ import { PhotoError, UpstreamError } from "../../src/errors.ts";
 import { frameWithTopHuman } from "../../src/moderate/frames.ts";
 import type { LineModel, Weight } from "../../src/moderate/line.ts";
 import { createShadow, type ShadowScore } from "../../src/moderate/shadow.ts";
+import type { PhotoJob } from "../../src/photo.ts";
 import { latch } from "../waits.ts";
 import { bySigner, type Fake, fake, photo, start } from "../workers.ts";
 
@@ -87,6 +88,25 @@ test("a model that was replaced is open until the last of its photos has left, n
   expect([old.closed, recorded.length]).toEqual([true, 2]);
 });
 
+test("a model that was replaced is open until the frames of a photo that failed have left, too", async () => {
+  const [old, second] = [fake("old", 2, { maxBatch: 1 }), latch()];
+  old.decode = async () => [new Uint8Array(12), new Uint8Array(12)];
+  let runs = 0;
+  old.run = async () => {
+    if (++runs === 1) throw new UpstreamError("INFERENCE_UNAVAILABLE", "the thread died");
+    await second.promise;
+    return [{ categories: {}, human: 0 }];
+  };
+  const { worker, judge } = start(old);
+  await expect(judge("1")).rejects.toThrow("the thread died");
+  const replaced = worker.replace(fake("next", 2));
+  await new Promise(setImmediate);
+  expect([runs, old.closed]).toEqual([2, false]);
+  second.resolve();
+  await replaced;
+  expect(old.closed).toBe(true);
+});
+
 test("a photo's bytes are freed once it is judged, unless a shadow reads them too", async () => {
   const fetched: Uint8Array[] = [];
   const { worker, judge } = start(fake("m", 2), undefined, {
@@ -115,6 +135,31 @@ test("an upload is fetched and judged however many photos of the archive are in 
   expect(recorded).toMatchObject([{ photoId: "upload" }]);
   stalled.resolve();
   await Promise.all(archive);
+});
+
+test.each([
+  ["cpu", ["upload"]],
+  ["cuda", ["upload", "archive"]],
+])("while an upload is in hand, a model on %s begins with %j", async (provider, begun) => {
+  const [held, decoded]: [ReturnType<typeof latch>, string[]] = [latch(), []];
+  const model: LineModel = {
+    ...fake("m", 2),
+    provider,
+    async decode(bytes) {
+      decoded.push(bytes[0] === 1 ? "upload" : "archive");
+      await held.promise;
+      return [new Uint8Array(2 * 2 * 3)];
+    },
+  };
+  const { judge } = start(model, undefined, {
+    fetch: async ({ key }) => ({ bytes: Uint8Array.of(Number(key)), known: {} }),
+  });
+  const both = [judge("1"), judge("2", "backfill")];
+  await new Promise(setImmediate);
+  expect(decoded).toEqual(begun);
+  held.resolve();
+  await Promise.all(both);
+  expect(decoded).toEqual(["upload", "archive"]);
 });
 
 test("an upload goes first into a batch, and into what is committed together", async () => {
@@ -322,6 +367,30 @@ test.each([
   expect(retried).toEqual([error.message]);
 });
 
+const alone = [["2"], ["3"], ["4"]];
+test.each([
+  ["what Postgres refuses fails alone", new Error("invalid input"), alone, [true, true, false, true]],
+  ["all fail that it was away for", new UpstreamError("CLOSED", "away"), [], [true, false, false, false]],
+])("of photos that are committed together %s", async (_what, error, after, committed) => {
+  const begun = latch();
+  const groups: string[][] = [];
+  const { judge } = start(fake("m", 2), undefined, {
+    async record(outcomes) {
+      const ids = outcomes.map(({ photoId }) => photoId);
+      groups.push(ids);
+      if (groups.length === 1) await begun.promise;
+      if (ids.includes("3")) throw error;
+      return new Map(ids.map((id) => [id, { changed: true }]));
+    },
+  });
+  const all = Promise.allSettled(["1", "2", "3", "4"].map((id) => judge(id)));
+  await expect.poll(() => groups).toEqual([["1"]]);
+  await new Promise(setImmediate);
+  begun.resolve();
+  expect((await all).map(({ status }) => status === "fulfilled")).toEqual(committed);
+  expect(groups).toEqual([["1"], ["2", "3", "4"], ...after]);
+});
+
 describe("a failure says which bytes it is of", () => {
   const digest = createHash("sha256").update(new Uint8Array(1)).digest("hex");
 
@@ -335,6 +404,13 @@ describe("a failure says which bytes it is of", () => {
     const { worker, recorded } = start(broken, undefined, deps);
     await worker.photo(photo("1"), "live", { tries: 1, last: true });
     expect(recorded).toMatchObject([{ result: { failure: error.code, digest } }]);
+  });
+
+  test("and for whom it was read, where workers died of what a backfill had fed", async () => {
+    const { worker, recorded } = start(fake("m", 2));
+    const fed: PhotoJob = { ...photo("1"), fed: true };
+    await worker.fail(fed, "backfill", "WORKER_CRASHED", "4 workers", { again: true, patient: false });
+    expect(recorded).toMatchObject([{ photoId: "1", fed: true, object: { bucket: "b", key: "1" } }]);
   });
 
   test("where workers died of them, unless they cannot be had", async () => {
