@@ -1,16 +1,18 @@
 /** An etag is an MD5, and whoever uploads may have made two photos that share it. */
 import { describe, expect } from "vitest";
-import { addBackfill } from "../../src/store/backfills.ts";
+import { endBackfills } from "../../src/store/backfill-feed.ts";
+import { addBackfill, applyProposals } from "../../src/store/backfills.ts";
 import { decideReviews } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
+import { feedAll } from "../policies.ts";
 import { event, one, publicVersions, record, removed, told } from "../recorded.ts";
 import { decide, decision, failed, judged, loadedNow, ofAll } from "../verdicts.ts";
 
 const [HARMLESS, OTHER] = ["aa".repeat(32), "bb".repeat(32)];
 
 /** What a worker says of bytes with this digest. */
-const seen = (photoId: string, verdict: "shown" | "hidden", digest: string) => {
+const seen = (photoId: string, verdict: "shown" | "hidden" | "review", digest: string) => {
   const { result, ...rest } = judged(photoId, verdict);
   return { ...rest, result: { ...result, digest } };
 };
@@ -144,21 +146,23 @@ describe("of two photos that share an etag", () => {
     },
   );
 
-  test("a moderator who has seen the first shows neither, until they see what is there now", async ({
-    db,
-  }) => {
-    const photoId = await shown(db);
-    const asOf = await loadedNow(db);
-    await recordOutcomes(db.pool, [seen(photoId, "hidden", OTHER)]);
-    const late = decision(photoId, { verdict: "shown", human: false, asOf });
-    expect(await decideReviews(db.pool, "ann", [late])).toMatchObject([
-      { id: late.id, photo: photoId, outcome: "withdrawn", state: "hidden", asOf: await loadedNow(db) },
-    ]);
-    expect(await publicVersions(db)).toEqual([]);
-    const now = { verdict: "shown", human: false, asOf: await loadedNow(db) } as const;
-    await decide(db, photoId, now);
-    expect(await publicVersions(db)).toEqual(["etag:1"]);
-  });
+  test.for(["hidden", "review"] as const)(
+    "a moderator who has seen the first shows neither, until they see what is there now: %s",
+    async (state, { db }) => {
+      const { photoId } = await one(db, event());
+      await recordOutcomes(db.pool, [seen(photoId!, state === "review" ? state : "shown", HARMLESS)]);
+      const asOf = await loadedNow(db);
+      await recordOutcomes(db.pool, [seen(photoId!, state, OTHER)]);
+      const late = decision(photoId!, { verdict: "shown", human: false, asOf });
+      expect(await decideReviews(db.pool, "ann", [late])).toMatchObject([
+        { id: late.id, photo: photoId, outcome: "withdrawn", state, asOf: await loadedNow(db) },
+      ]);
+      expect(await publicVersions(db)).toEqual([]);
+      const now = { verdict: "shown", human: false, asOf: await loadedNow(db) } as const;
+      await decide(db, photoId!, now);
+      expect(await publicVersions(db)).toEqual(["etag:1"]);
+    },
+  );
 
   test("a moderator who has seen the first shows neither also where its bytes were known", async ({ db }) => {
     const elsewhere = await shown(db, { key: "elsewhere" });
@@ -242,6 +246,9 @@ describe("of two photos that share an etag", () => {
     await rows(db, "insert into backfill_photos (backfill_id, photo_id) values ($1, $2)", run, fed);
     const now = (photoId: string) => seen(photoId, "hidden", OTHER);
     await recordOutcomes(db.pool, [now(again), { ...now(fed), fed: true }, now(showed)]);
+    const crash = { failure: "WORKER_CRASHED", message: "4 workers", transient: true } as const;
+    await recordOutcomes(db.pool, [failed(showed)]);
+    await recordOutcomes(db.pool, [{ ...failed(showed), result: crash }]);
     expect(await rows(db, "select key, state from photos order by key")).toEqual([
       { key: "again", state: "hidden" },
       { key: "fed", state: "shown" },
@@ -277,6 +284,35 @@ describe("of two photos that share an etag", () => {
     expect(await rows(db, "select state, decided_by from photos")).toEqual([
       { state: "hidden", decided_by: "model:m-1" },
     ]);
+  });
+
+  test("an upload's verdict counts, where a backfill that proposes has its own committed beside it", async ({
+    db,
+  }) => {
+    const photoId = await shown(db);
+    await decide(db, photoId, { verdict: "shown", human: false });
+    const run = await addBackfill(db.pool, { ...ofAll, model: "model:m-1", propose: true });
+    await rows(db, "insert into backfill_photos (backfill_id, photo_id) values ($1, $2)", run, photoId);
+    const other = seen(photoId, "hidden", OTHER);
+    await recordOutcomes(db.pool, [{ ...other, fed: true }, other]);
+    expect(await publicVersions(db)).toEqual([]);
+  });
+
+  test("what a backfill proposed of the second stays undone where a moderator showed the photo since", async ({
+    db,
+  }) => {
+    const [judged, refused] = [await shown(db), await shown(db, { key: "refused" })];
+    const run = await addBackfill(db.pool, { ...ofAll, propose: true });
+    const by = "model:m-2";
+    await feedAll(db, run);
+    await recordOutcomes(db.pool, [
+      { ...seen(judged, "hidden", OTHER), by, fed: true },
+      { ...failed(refused), by, fed: true },
+    ]);
+    await endBackfills(db.pool);
+    for (const photoId of [judged, refused]) await decide(db, photoId, { verdict: "shown", human: false });
+    expect(await applyProposals(db.pool, run, "0", "ann", 10)).toMatchObject({ taken: 2 });
+    expect(await rows(db, "select state from photos")).toEqual([{ state: "shown" }, { state: "shown" }]);
   });
 
   test("what a moderator hides is the second, where both would be shown", async ({ db }) => {

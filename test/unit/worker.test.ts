@@ -407,10 +407,11 @@ describe("a failure says which bytes it is of", () => {
   });
 
   test("and for whom it was read, where workers died of what a backfill had fed", async () => {
-    const { worker, recorded } = start(fake("m", 2));
+    const { worker, recorded, finished } = start(fake("m", 2));
     const fed: PhotoJob = { ...photo("1"), fed: true };
     await worker.fail(fed, "backfill", "WORKER_CRASHED", "4 workers", { again: true, patient: false });
     expect(recorded).toMatchObject([{ photoId: "1", fed: true, object: { bucket: "b", key: "1" } }]);
+    expect(finished).toEqual(recorded);
   });
 
   test("where workers died of them, unless they cannot be had", async () => {
