@@ -250,14 +250,35 @@ describe("what has no order and was said long before what is known", () => {
   });
 });
 
-test("a version that is gone for good has a worker look at what waits for a moderator too", async ({
+test.for(["review", "hidden"] as const)(
+  "a version that is gone for good has a worker look at what is not shown too: %s",
+  async (state, { db }) => {
+    const { photoId } = await one(db, told({ version: "etag:1" }));
+    await recordOutcomes(db.pool, [judged(photoId!, state)]);
+    await db.pool.query("delete from unqueued");
+    await record(db, told({ kind: "removed", version: "v1", order: "10" }));
+    expect(await rows(db, "select photo_id from unqueued")).toEqual([{ photo_id: photoId }]);
+  },
+);
+
+test("what is told by a clock that is ahead is of now, and not later than what follows", async ({ db }) => {
+  await record(db, told({ version: "etag:1", receivedAt: new Date(Date.now() + HOUR_MS) }));
+  expect(await outcomes(db, told({ kind: "removed" }))).toEqual(["removed"]);
+  expect(await current(db)).toEqual([]);
+});
+
+test("an upload in the second before an application told of a removal may have come after it", async ({
   db,
 }) => {
-  const { photoId } = await one(db, told({ version: "etag:1" }));
-  await recordOutcomes(db.pool, [judged(photoId!, "review")]);
-  await db.pool.query("delete from unqueued");
-  await record(db, told({ kind: "removed", version: "v1", order: "10" }));
-  expect(await rows(db, "select photo_id from unqueued")).toEqual([{ photo_id: photoId }]);
+  const at = Date.now() - 5_000;
+  await record(db, event({ receivedAt: new Date(at - HOUR_MS) }));
+  await record(db, told({ kind: "removed", receivedAt: new Date(at) }));
+  const upload = (order: string, version: string, beforeMs: number) =>
+    event({ order, version, receivedAt: new Date(at - beforeMs) });
+  expect(await outcomes(db, upload("11", "etag:2", 1_500), upload("12", "etag:3", 500))).toEqual([
+    "stale",
+    "accepted",
+  ]);
 });
 
 test("what a moderator had shown is current again by no handler, who may tell of what was there before", async ({
