@@ -229,6 +229,15 @@ describe("a removal that erases", () => {
       expect(await judged(db, again, true)).toMatchObject({ outcome: "stale" });
     expect(await left(db)).toEqual([]);
   });
+
+  test("lets come back what upload handlers alone tell of, and is said after it", async ({ db }) => {
+    await judged(db, handler(put(1), 0), true);
+    await judged(db, handler(marker(1), 10), true);
+    expect(await left(db)).toEqual([]);
+    expect(await judged(db, handler(put(1), 10), true)).toMatchObject({ outcome: "stale" });
+    expect(await judged(db, handler(put(1), 20), true)).toMatchObject({ outcome: "accepted" });
+    expect(await left(db)).toEqual(["v1"]);
+  });
 });
 
 test("events in any order, and what upload handlers say in between, end with the last event", async ({
