@@ -267,8 +267,8 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
       import { openQueueServer } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/server.js`)};
       const server = openQueueServer(${JSON.stringify({ queueUrl, queueOptions, queuePrefix })}, () => {});
       const photo = async ({ id }) => { await sleep(id === "3" ? 100 : 400); if (id === "3") process.exit(9); };
-      const abandoned = async ({ id }) => {
-        if (process.exitCode !== 7) process.exitCode = id === "3" ? 8 : 7;
+      const abandoned = async ({ id }, _reason, { again }) => {
+        if (process.exitCode !== 7) process.exitCode = id === "3" && !again ? 8 : 7;
         // what is in hand beside it is done with
         void worker.close().then(() => process.exit());
       };

@@ -230,6 +230,20 @@ describe("what has no order and was said long before what is known", () => {
     expect(await publicVersions(db)).toEqual(["etag:1"]);
   });
 
+  test("removes nothing also where the event of what is known was said before it, and came since", async ({
+    db,
+  }) => {
+    await record(db, told({ version: "etag:1" }));
+    expect(
+      await outcomes(
+        db,
+        event({ receivedAt: new Date(earlier.valueOf() - HOUR_MS) }),
+        told({ kind: "removed", receivedAt: earlier }),
+      ),
+    ).toEqual(["known", "stale"]);
+    expect(await current(db)).toEqual(["etag:1"]);
+  });
+
   test("makes no other photo current", async ({ db }) => {
     await record(db, told({ version: "etag:2" }));
     const late = told({ version: "etag:1", receivedAt: earlier });
