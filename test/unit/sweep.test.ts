@@ -89,6 +89,14 @@ test("the key to begin behind, which some stores list again, is not counted agai
   expect(swept).toMatchObject({ listed: 1, known: 1 });
 });
 
+test("an object whose key is longer than any event may say is passed over, and ends no sweep", async () => {
+  const rules = { graceMs: 0, versions: false, allowRemovals: false };
+  const { signal } = new AbortController();
+  const listed = ["ka", `kb${"b".repeat(1_024)}`, "kc"];
+  const swept = await sweep(world(listed, new Set(), 2), rules, { cursor: "", ...NOTHING }, signal, () => {});
+  expect(swept).toMatchObject({ listed: 2, missed: 2 });
+});
+
 test("whatever the order of a listing, and wherever its pages end, the table has what the bucket has", async () => {
   await fc.assert(
     fc.asyncProperty(
