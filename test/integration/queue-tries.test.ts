@@ -237,7 +237,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
       lockMs: 500,
       async abandoned({ id }, reason, how) {
         // one died in it
-        reasons.push(`${reason}${how.again ? ", again" : ""}`);
+        reasons.push(`${reason}${how.again ? ", again" : ""}${how.patient ? ", patient" : ""}`);
         if (reasons.length === 1) throw new Error("Postgres is away");
         recorded.push(id);
       },

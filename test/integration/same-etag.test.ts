@@ -146,10 +146,14 @@ describe("of two photos that share an etag", () => {
     },
   );
 
-  test.for(["hidden", "review"] as const)(
-    "a moderator who has seen the first shows neither, until they see what is there now: %s",
-    async (state, { db }) => {
-      const { photoId } = await one(db, event());
+  test.for([
+    ["hidden", "s3", "etag:1"],
+    ["hidden", "folder", "1700000000000-3"],
+    ["review", "s3", "etag:1"],
+  ] as const)(
+    "a moderator who has seen the first shows neither, until they see what is there now: %s in %s",
+    async ([state, store, version], { db }) => {
+      const { photoId } = await one(db, event({ store, version }));
       await recordOutcomes(db.pool, [seen(photoId!, state === "review" ? state : "shown", HARMLESS)]);
       const asOf = await loadedNow(db);
       await recordOutcomes(db.pool, [seen(photoId!, state, OTHER)]);
@@ -160,7 +164,7 @@ describe("of two photos that share an etag", () => {
       expect(await publicVersions(db)).toEqual([]);
       const now = { verdict: "shown", human: false, asOf: await loadedNow(db) } as const;
       await decide(db, photoId!, now);
-      expect(await publicVersions(db)).toEqual(["etag:1"]);
+      expect(await publicVersions(db)).toEqual([version]);
     },
   );
 
@@ -361,6 +365,18 @@ describe("of two photos that share an etag", () => {
       expect(await rows(db, "select state from photos")).toEqual([{ state }]);
     },
   );
+
+  test("a moderator who saw it while a rendition alone was judged shows it, judged itself since", async ({
+    db,
+  }) => {
+    const { photoId } = await one(db, event());
+    const copy = seen(photoId!, "review", HARMLESS);
+    await recordOutcomes(db.pool, [{ ...copy, result: { ...copy.result, rendition: true } }]);
+    const asOf = await loadedNow(db);
+    await recordOutcomes(db.pool, [{ ...seen(photoId!, "review", OTHER), by: "model:m-2" }]);
+    await decide(db, photoId!, { verdict: "shown", human: false, asOf });
+    expect(await publicVersions(db)).toEqual(["etag:1"]);
+  });
 
   test("a photo of which a rendition alone was judged stays as a moderator showed it", async ({ db }) => {
     const { photoId } = await one(db, event());

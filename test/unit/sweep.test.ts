@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { ListedObject } from "../../src/intake/reconcile-range.ts";
+import { type ListedObject, reconcileRange } from "../../src/intake/reconcile-range.ts";
 import { type Committed, type SweepDeps, sweep } from "../../src/intake/sweep.ts";
 import { compareKeys } from "../../src/key-order.ts";
 
@@ -95,6 +95,21 @@ test("an object whose key is longer than any event may say is passed over, and e
   const listed = ["ka", `kb${"b".repeat(1_024)}`, "kc"];
   const swept = await sweep(world(listed, new Set(), 2), rules, { cursor: "", ...NOTHING }, signal, () => {});
   expect(swept).toMatchObject({ listed: 2, missed: 2 });
+});
+
+test.each([
+  ["is young by now", "ka", true, { ...objectOf("ka"), etag: "newer", modifiedAt: new Date() }, { young: 1 }],
+  ["was listed by a name that it does not have", "k\u0001", false, "absent", { unclear: 1 }],
+] as const)("what %s is left alone, once it is looked at", async (_what, key, seen, look, counts) => {
+  const deps = {
+    states: async (keys: readonly string[]) => keys.map((each) => ({ key: each, state: "", seen })),
+    look: async () => look,
+    requireBucket: async () => {},
+  };
+  const rules = { graceMs: 60_000, versions: false };
+  const known = seen ? [{ key, versions: ["etag:older"] }] : [];
+  const said = await reconcileRange(deps, rules, [objectOf(key)], known);
+  expect(said).toEqual({ counts: { listed: 1, known: 0, young: 0, unclear: 0, ...counts }, items: [] });
 });
 
 test("whatever the order of a listing, and wherever its pages end, the table has what the bucket has", async () => {
