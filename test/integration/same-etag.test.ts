@@ -366,6 +366,14 @@ describe("of two photos that share an etag", () => {
     },
   );
 
+  test("a decision of before that is sent again is known, and not withdrawn", async ({ db }) => {
+    const photoId = await shown(db);
+    const sent = [decision(photoId, { verdict: "shown", human: false, asOf: await loadedNow(db) })];
+    expect(await decideReviews(db.pool, "ann", sent)).toMatchObject([{ outcome: "done" }]);
+    await recordOutcomes(db.pool, [seen(photoId, "hidden", OTHER)]);
+    expect(await decideReviews(db.pool, "ann", sent)).toMatchObject([{ outcome: "known" }]);
+  });
+
   test("a moderator who saw it while a rendition alone was judged shows it, judged itself since", async ({
     db,
   }) => {

@@ -112,6 +112,16 @@ test.each([
   expect(said).toEqual({ counts: { listed: 1, known: 0, young: 0, unclear: 0, ...counts }, items: [] });
 });
 
+test("a sweep that ends while it waits for room commits nothing more", async () => {
+  const ending = new AbortController();
+  const known = new Set<string>();
+  const deps = { ...world(["ka"], known, 1), room: async () => ending.abort(new Error("it ends")) };
+  const rules = { graceMs: 0, versions: false, allowRemovals: false };
+  const swept = sweep(deps, rules, { cursor: "", ...NOTHING }, ending.signal, () => {});
+  await expect(swept).rejects.toThrow("it ends");
+  expect(known.size).toBe(0);
+});
+
 test("whatever the order of a listing, and wherever its pages end, the table has what the bucket has", async () => {
   await fc.assert(
     fc.asyncProperty(
