@@ -392,6 +392,7 @@ describe("of two photos that share an etag", () => {
     await recordOutcomes(db.pool, [{ ...copy, result: { ...copy.result, rendition: true } }]);
     await decide(db, photoId!, { verdict: "shown", human: false });
     await recordOutcomes(db.pool, [seen(photoId!, "hidden", OTHER)]);
+    await recordOutcomes(db.pool, [failed(photoId!)]);
     expect(await publicVersions(db)).toEqual(["etag:1"]);
   });
 });
