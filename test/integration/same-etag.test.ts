@@ -332,6 +332,17 @@ describe("of two photos that share an etag", () => {
     ]);
   });
 
+  test("what another model or policy says of the second is in history once", async ({ db }) => {
+    const photoId = await shown(db);
+    const other = seen(photoId, "shown", OTHER);
+    const said = [
+      { ...other, by: "model:m-2" },
+      { ...seen(photoId, "shown", HARMLESS), by: "model:m-2", policy: "p2" },
+    ];
+    for (const each of said) await recordOutcomes(db.pool, [each]);
+    expect(await rows(db, "select rule from verdicts")).toEqual(Array(3).fill({ rule: "clear" }));
+  });
+
   test("a rendition is neither, nor what was only proposed, and a version id has one photo", async ({
     db,
   }) => {

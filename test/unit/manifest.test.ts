@@ -38,7 +38,7 @@ describe("a manifest", () => {
       { version: "a\u0000b" },
       { version: "v".repeat(6_000) },
       { etag: "\u00e9 x" },
-      { etag: '"e1"' },
+      { etag: '"e1"', listing: "l".repeat(1_001), uploader: "user", claimed: "c".repeat(1_001) },
     ]
       .map((more) => JSON.stringify({ key: "1.jpg", ...more }))
       .join("\n"),
@@ -188,6 +188,8 @@ describe("a manifest", () => {
     const records = await all("s3://m/impossible.jsonl", undefined, "b");
     expect(named(records)).toEqual([undefined, undefined, undefined, ["b", "1.jpg", "etag:e1"]]);
     expect(records[0]!.why).toBe("has a version or an etag that S3 cannot have");
+    // nor what no index could
+    expect(records[3]!.photo!.known).toEqual({ uploader: "user" });
   });
 
   test("names no photo by a number that JSON rounds, which would be another restaurant's", async () => {
