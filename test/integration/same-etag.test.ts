@@ -2,6 +2,7 @@
 import { describe, expect } from "vitest";
 import { endBackfills } from "../../src/store/backfill-feed.ts";
 import { addBackfill, applyProposals } from "../../src/store/backfills.ts";
+import { decidedBefore } from "../../src/store/photos.ts";
 import { decideReviews } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
@@ -78,6 +79,33 @@ describe("a worker looks at what was judged", () => {
       expect(await lookedAt(db)).toHaveLength(key === "its own" ? 0 : 1);
     }
   });
+});
+
+test("a file that was touched is looked at, unless it was read since, for itself, and nothing changed", async ({
+  db,
+}) => {
+  const photoId = await shown(db, { store: "folder", bucket: "/photos", version: "1700000000000-3" });
+  const touched = new Date(Date.now() - 1_800_000);
+  const hourOld = () =>
+    rows(db, "update photos set decided_at = now() - interval '1 hour', looked_at = null");
+  const waits = () => decidedBefore(db.pool, [photoId], [touched]);
+  const same = { ...seen(photoId, "hidden", HARMLESS), by: "model:m-2" };
+  const run = await addBackfill(db.pool, { ...ofAll, propose: true });
+  await feedAll(db, run);
+  await recordOutcomes(db.pool, [{ ...same, fed: true }]);
+  await endBackfills(db.pool);
+  await recordOutcomes(db.pool, [same]);
+  await hourOld();
+  for (const unread of [
+    { ...same, fed: true as const },
+    { ...same, result: { ...same.result, rendition: true } },
+    failed(photoId, true),
+  ])
+    await recordOutcomes(db.pool, [unread]);
+  expect(await applyProposals(db.pool, run, "0", "ann", 10)).toMatchObject({ taken: 1, changed: 0 });
+  expect(await waits()).toEqual([photoId]);
+  await recordOutcomes(db.pool, [same]);
+  expect(await waits()).toEqual([]);
 });
 
 describe("of two photos that share an etag", () => {
