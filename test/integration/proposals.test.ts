@@ -104,6 +104,7 @@ describe("a backfill that proposes", () => {
     expect(await readBackfillCounts(db.pool, id)).toHaveLength(4);
     expect(await rollback(db, id)).toBe(3);
     expect(await states(db)).toBe("shown hidden hidden shown");
+    await expect(applyAll(db, id)).rejects.toThrow("was rolled back");
   });
 
   test("counts as kept what was decided otherwise before it was applied", async ({ db }) => {
@@ -257,10 +258,12 @@ describe("a backfill that proposes", () => {
     const by = "model:m-2";
     await recordOutcomes(db.pool, [{ ...failed(ids["a"]!), by, policy: policyIdOf(yaml), fed: true }]);
     await endBackfills(db.pool);
+    const counted = await readBackfillCounts(db.pool, id);
     // the bucket is mended, and the photo is uploaded again
     await judge(db, { a: ["food", 0.9, 0.01] }, { by });
     await applyAll(db, id);
     expect(await states(db)).toBe("shown");
+    expect(await readBackfillCounts(db.pool, id)).toEqual(counted);
   });
 
   test("holds up no upload: what the live lane judges is a verdict at once", async ({ db }) => {
