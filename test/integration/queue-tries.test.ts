@@ -192,6 +192,27 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     ]);
   });
 
+  test("let no photo of another bucket wait for one that is away", async ({ open }) => {
+    const { queues, take } = open(backend);
+    const refused = new Set<string>();
+    const all = latch();
+    const waits = collector<boolean>(1);
+    await take(
+      "live",
+      async ({ id, bucket }, { waitsFor }) => {
+        if (bucket === "another") return waits.push(waitsFor(down));
+        if (refused.add(id).size === 6) all.resolve();
+        throw down;
+      },
+      { attempts: 2, patienceMs: 60_000 },
+    );
+    await queues.add("live", [1, 2, 3, 4, 5, 6].map(job));
+    await all.promise;
+    await queues.add("live", [{ ...job(7), bucket: "another" }]);
+    await waits.done;
+    expect(waits.items).toEqual([false]);
+  });
+
   test("let no other photo wait for one that is refused alone, however often", async ({ open }) => {
     const { queues, take } = open(backend);
     const read = latch();
