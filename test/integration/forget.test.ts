@@ -69,6 +69,7 @@ describe("forgetting an object", () => {
     const bodies = {
       S3: `{"bucket":"photos","key":"${form}*%7E%27%26%3C%3D%2B.jpg"}`,
       MinIO: `{"bucket":"photos","key":"${form}%2A~%27%26%3C%3D%2B.jpg"}`.replace("/", "%2F"),
+      "MinIO, beside its records": JSON.stringify({ Key: `photos/${key}` }),
       EventBridge: JSON.stringify(eventBridge("Object Created", { key })),
       "EventBridge in SNS": sns(eventBridge("Object Created", { key })),
       "an encoded key in SNS": sns({ bucket: "photos", key: encodeURIComponent(key) }),

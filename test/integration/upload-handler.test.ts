@@ -237,6 +237,15 @@ describe("an event with an order, of an object that an upload handler told of an
     expect(await current(db)).toEqual(["", "etag:1"]);
   });
 
+  test("removes nothing that was removed before, and is there again since it was said", async ({ db }) => {
+    const gone = (sinceMs: number, over = {}) => at(sinceMs, { kind: "removed", version: "", ...over });
+    await record(db, told("v1"));
+    await rows(db, "update photos set registered_at = registered_at - interval '1 hour'");
+    await record(db, gone(0, { order: null }));
+    expect(await outcomes(db, told("v1"), gone(-30 * MINUTE_MS))).toEqual(["accepted", "stale"]);
+    expect(await current(db)).toEqual(["v1"]);
+  });
+
   test("removes what was uploaded before it was said, though it was told of once more since, or waited to be", async ({
     db,
   }) => {
