@@ -1,6 +1,6 @@
 -- Writes the outbox in the transaction that changes photos, whoever changes them: a model, a moderator, an event, a
 -- hand. It tells of photos whose state, decision or place in the public changed, or what is known of them, as a listing often comes
--- after the verdict; once they have a verdict or failed, and of those that are pending again because it was taken back.
+-- after the verdict; once they have a verdict or failed, and of those that are pending again because it was taken back, also as these go or come back.
 -- It runs after the whole statement, so that it sees the tags which the same statement wrote. Costs nothing but a look
 -- at destinations while none is enabled. It is the owner's, so that nobody who changes photos needs a right to the outbox.
 -- What a verdict says is compared too, as those of one moment have one time. Where the latest event of an object is a later one, those who tag objects
@@ -27,7 +27,13 @@ begin
       except
       select id, state, rule, reason, category, human, decided_by, decided_at, superseded_at, listing, uploader, claimed from before) c
     union all
-    (select id from after where state = 'pending' intersect select id from before where state <> 'pending'));
+    (select id from after where state = 'pending' intersect select id from before where state <> 'pending')
+    union all
+    select id from (
+      -- it has a rule where its verdict was taken back
+      select id, superseded_at from after where state = 'pending' and rule is not null
+      except
+      select id, superseded_at from before) w);
   if cardinality(changed) > 0 then
     perform tell(changed);
   end if;

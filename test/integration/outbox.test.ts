@@ -247,6 +247,28 @@ describe("the outbox", () => {
     expect((await kinds(db)).at(-1)).toBe("photo.verdict");
   });
 
+  test("tells where a photo goes that it said is pending again, and comes back, and of none that it never told of", async ({
+    db,
+  }) => {
+    await webhook(db);
+    const [taken, replaced] = [await register(db, "a"), await register(db, "b")];
+    const rollBack = await backfilled(db, [taken, replaced]);
+    await rollBack();
+    await register(db, "untold");
+    const before = (await outbox(db)).length;
+    for (const key of ["a", "untold"]) await removeObject(db, key);
+    await register(db, "b", "etag:2");
+    await register(db, "b", "etag:1");
+    const told = (await outbox(db)).slice(before);
+    expect(
+      told.map(({ photo_id, kind, payload }) => [photo_id, kind, payload.state, payload.current]),
+    ).toEqual([
+      [taken, "photo.withdrawn", "pending", false],
+      [replaced, "photo.withdrawn", "pending", false],
+      [replaced, "photo.withdrawn", "pending", true],
+    ]);
+  });
+
   test("tells those alone who tag objects of an upload of the same bytes, which takes the tags away, once", async ({
     db,
   }) => {
