@@ -9,8 +9,8 @@ begin
       execute format('create role %I nologin', role_name);
     exception
       when duplicate_object or unique_violation then null;
-      when insufficient_privilege then
-        raise notice 'role % not made: ask an administrator for it, then run maitred migrate again', role_name;
+      -- maitred migrate says which are not there
+      when insufficient_privilege then null;
     end;
   end loop;
 end $$;

@@ -1,6 +1,6 @@
 -- Up Migration
 
--- The last file: it is run too where the former migrations have made all the rest, the last of which had these otherwise.
+-- It is run too where the former migrations have made all the rest, the last of which had these otherwise.
 alter table object_order add column if not exists overtaken jsonb;
 alter table object_order rename column overtaken to kept;
 alter table object_order add column overtaken text;

@@ -1,3 +1,3 @@
 -- Up Migration
 
--- What it did is in functions/outbox.sql.
+-- It changed functions alone, which are in functions/outbox.sql now; databases know it by its name.

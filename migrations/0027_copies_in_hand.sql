@@ -1,3 +1,3 @@
 -- Up Migration
 
--- What it did is in functions/decisions.sql.
+-- It changed functions alone, which are in functions/decisions.sql now; databases know it by its name.

@@ -1,3 +1,3 @@
 -- Up Migration
 
--- What it did is in functions/verdicts.sql.
+-- It changed functions alone, which are in functions/verdicts.sql now; databases know it by its name.

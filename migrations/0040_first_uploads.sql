@@ -1,3 +1,3 @@
 -- Up Migration
 
--- What it did is in functions/photos.sql and functions/bytes.sql.
+-- It changed functions alone, which are in functions/photos.sql and functions/bytes.sql now; databases know it by its name.

@@ -1,3 +1,3 @@
 -- Up Migration
 
--- What it did is in functions/outcomes.sql.
+-- It changed functions alone, which are in functions/outcomes.sql now; databases know it by its name.

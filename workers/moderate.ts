@@ -129,6 +129,7 @@ export async function startWorker(
     ASK_MS,
   );
   const consumers: Closable[] = [];
+  const now = await openSharedClock(db, scope, createOutageLogger(log, "Postgres"));
   scope.onClose("lanes", async () => {
     ready = false;
     models.refuseWaiting();
@@ -137,7 +138,6 @@ export async function startWorker(
     await Promise.all(consumers.map((consumer) => consumer.close()));
   });
   const suspects = new Set<string>();
-  const now = await openSharedClock(db, scope, createOutageLogger(log, "Postgres"));
   for (const lane of LANES) {
     const consumer = await consume(
       server,
@@ -147,7 +147,7 @@ export async function startWorker(
         async photo(photo, { ageMs, ...which }) {
           const since = Date.now();
           await recording.run(() => worker.photo(photo, lane, which));
-          metrics.age(lane, ageMs + Date.now() - since);
+          metrics.age(lane, Math.max(0, ageMs + Date.now() - since));
         },
         abandoned: (photo, reason, how) => worker.fail(photo, lane, "WORKER_CRASHED", reason, how),
         error: createOutageLogger(log, `lane ${lane}`),

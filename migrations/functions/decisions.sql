@@ -66,8 +66,8 @@ end $$;
 --   clash    the id was used for something else
 --   changed  it was here before, and this moderator took it back
 --   gone     there is no such photo
--- Locks: those of decide_reviews, which calls it.
 -- What would be shown is withdrawn where other bytes were judged as the photo since asOf.
+-- Locks: those of decide_reviews, which calls it.
 create or replace function commit_decisions(p_moderator text, p_items jsonb)
 returns table (id uuid, photo_id bigint, outcome text, other text, state text, as_of bigint) language plpgsql as $$
 #variable_conflict use_column
@@ -125,7 +125,8 @@ begin
   return next;
 end $$;
 
--- What commit_decisions does of what is no pass. Records decisions of a moderator: a JSON array of {id, photo, verdict, category, human, note, asOf, appeal}. Each counts or does
+-- What commit_decisions does of what is no pass.
+-- Records decisions of a moderator: a JSON array of {id, photo, verdict, category, human, note, asOf, appeal}. Each counts or does
 -- not, whatever becomes of the others. A photo that was claimed as an audit gives an audit. An open appeal is answered that was
 -- seen: the photo was claimed for it, or it is no later than `appeal`, which is when the one was made that was shown. One that came
 -- meanwhile stays open.

@@ -243,7 +243,6 @@ begin
       -- as a sweep would, as no clock counts any more
       perform record_events(jsonb_build_array(jsonb_build_object('store', e.store, 'bucket', e.bucket, 'key', e.key, 'version', seen.overtaken,
         'kind', case seen.overtaken when '' then 'removed' else 'created' end)), p_pad, p_erase);
-      waiting := false;
     end if;
     if p_erase and e.kind = 'removed' and (outcome <> 'duplicate' or e.version not in ('', 'null')) then
       with erased as (

@@ -30,10 +30,10 @@ begin
     (select id from after where state = 'pending' intersect select id from before where state <> 'pending')
     union all
     select id from (
-      -- it has a rule where its verdict was taken back
-      select id, superseded_at from after where state = 'pending' and rule is not null
+      -- it has a reason where its verdict was taken back
+      select id, superseded_at is null from after where state = 'pending' and reason is not null
       except
-      select id, superseded_at from before) w);
+      select id, superseded_at is null from before) w);
   if cardinality(changed) > 0 then
     perform tell(changed);
   end if;

@@ -33,7 +33,8 @@ begin
   return next;
 end $$;
 
--- What undo_review does of what is no pass. A photo that a model shows again, and copies of it, wait for a moderator where the one who saw their bytes last now hid them.
+-- What undo_review does of what is no pass.
+-- A photo that a model shows again, and copies of it, wait for a moderator where the one who saw their bytes last now hid them.
 -- Those that wait because of the decision that is taken back still do. Locks: the photo and its copies, in the order of their ids; then
 -- as take_back.
 create or replace function undo_decision(p_moderator text, p_decision uuid, p_lease_s double precision, p_page text default '')
@@ -51,7 +52,8 @@ begin
   perform hold_copies(array[photo]);
 end $$;
 
--- What undo_decision does once copies are locked. Takes back a decision of this moderator: state and tags are what they were, an appeal that it answered is open again, and
+-- What undo_decision does once copies are locked.
+-- Takes back a decision of this moderator: state and tags are what they were, an appeal that it answered is open again, and
 -- what the moderator saw teaches nothing. History keeps both: the verdict that stands again is there once more, with its
 -- scores and who gave it, by the rule undo. A photo that had no verdict has none again; it says why, and waits for a queue,
 -- since its job may have come and gone. So does one that is shown by a model's verdict again, so that a worker looks at it.

@@ -46,7 +46,8 @@ begin
   ) i where i.id = any (committed);
 end $$;
 
--- What record_verdicts does once copies are held. Commits a group of verdicts and failures: state, tags and history in one statement of one transaction.
+-- What record_verdicts does once copies are held.
+-- Commits a group of verdicts and failures: state, tags and history in one statement of one transaction.
 -- p_items: a JSON array of {id, verdict, rule, reason, category, human, scores, tags, by, policy, batch, known,
 -- failure, transient}. For verdict 'failed', failure is the code. What is in known fills in what is not known of the photo, and
 -- takes the place of a listing that was inherited.

@@ -84,21 +84,13 @@ export async function readBackfills(db: Pool, state?: BackfillState): Promise<Li
 export async function readBackfill(db: Pool, id: string): Promise<BackfillRow | undefined> {
   const rows = await query<BackfillRow>(db, {
     name: "read_backfill",
-    text: `select ${COLUMNS}, ${UNDECIDED} as undecided from backfills where id = $1`,
+    // undecided by the first row in the order of the primary key: "exists" would read all that one run proposed to find none of another
+    text: `select ${COLUMNS}, coalesce((select s.backfill_id from proposals s where s.backfill_id >= backfills.id
+        order by s.backfill_id, s.photo_id limit 1) = backfills.id, false) as undecided
+      from backfills where id = $1`,
     values: [id],
   });
   return rows[0];
-}
-
-/** Which of these have proposals left. */
-export async function undecidedOf(db: Pool, ids: readonly string[]): Promise<Set<string>> {
-  if (ids.length === 0) return new Set();
-  const rows = await query<{ id: string }>(db, {
-    name: "undecided_backfills",
-    text: `select id from backfills where id = any ($1::bigint[]) and ${UNDECIDED}`,
-    values: [ids],
-  });
-  return new Set(rows.map(({ id }) => id));
 }
 
 /**
@@ -231,10 +223,6 @@ export async function bestRate(db: Pool): Promise<number | null> {
   });
   return rows[0]!.rate;
 }
-
-/** By the first row in the order of the primary key: "exists" would read all that one run proposed to find none of another. */
-const UNDECIDED = `coalesce((select s.backfill_id from proposals s where s.backfill_id >= backfills.id
-    order by s.backfill_id, s.photo_id limit 1) = backfills.id, false)`;
 
 const COLUMNS = `id, what, model, again, propose, state, outcome, max_rate as "maxRate", hours, rendition, expected::float8 as expected,
     started_by as "startedBy",

@@ -29,20 +29,19 @@ export async function functionsIn(db: pg.Pool | pg.Client): Promise<string | und
   return row?.digest;
 }
 
-/** Replaces the functions in one transaction, once all migrations are applied. It waits for nobody who reads or writes a table. */
+/**
+ * Replaces the functions, in the transaction at hand, once all migrations are applied. One that is to return something else, or take
+ * other arguments, is dropped in its file first, as "create or replace" changes neither. Those that a trigger, an index or a view is
+ * made with stand beside it, in its migration, until they change.
+ */
 export async function writeFunctions(client: pg.Client, { text, digest }: Functions): Promise<void> {
-  try {
-    await client.query("begin");
-    // each file tells one story, so a function may come before what it calls
-    await client.query("set local check_function_bodies = off");
+  // a function may come before what it calls; then all are there, and each is checked
+  for (const checked of ["off", "on"]) {
+    await client.query(`set local check_function_bodies = ${checked}`);
     await client.query(text);
-    await client.query(
-      `insert into functions (digest) values ($1) on conflict (one) do update set digest = excluded.digest, since = now()`,
-      [digest],
-    );
-    await client.query("commit");
-  } catch (cause) {
-    await client.query("rollback");
-    throw cause;
   }
+  await client.query(
+    "insert into functions (digest) values ($1) on conflict (one) do update set digest = excluded.digest, since = now()",
+    [digest],
+  );
 }

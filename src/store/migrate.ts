@@ -52,28 +52,31 @@ export async function migrate(
     await takeOver(client, folder);
     const state = await compare(client, folder);
     refuseUnknown(state);
-    await untilUnlocked(client, () =>
-      runner({
-        dbClient: client,
-        dir: folder,
-        direction: "up",
-        migrationsTable: TABLE,
-        noLock: true,
-        log: () => {},
-      }),
-    );
-    if (!state.functions) await writeFunctions(client, functionsOf(folder));
     const notices = new Set<string>();
     client.on("notice", ({ routine, message = "" }) => {
       // Postgres has notices of its own
       if (routine === RAISED) notices.add(message);
     });
-    await untilUnlocked(client, () => client.query("select grant_roles($1)", [queueSchema]));
+    await untilUnlocked(client, async () => {
+      // all or nothing: what runs meanwhile never finds tables without their functions, nor functions without their rights
+      await client.query("begin");
+      await runner({
+        dbClient: inTransactionOf(client),
+        dir: folder,
+        direction: "up",
+        migrationsTable: TABLE,
+        singleTransaction: true,
+        noLock: true,
+        log: () => {},
+      });
+      if (!state.functions || state.missing.length > 0) await writeFunctions(client, functionsOf(folder));
+      await client.query("select grant_roles($1)", [queueSchema]);
+      await client.query("commit");
+    });
     // first, as indexes of large tables may take hours
     await analyzeUnknown(client);
     await buildIndexes(client);
     for (const notice of [await rolesToMake(client), ...notices]) if (notice) told(notice);
-    // what the runner says it applied leaves out what it had applied before it had to begin again
     return state.functions ? state.missing : [...state.missing, "functions"];
   } catch (cause) {
     throw toUpstreamError(cause);
@@ -198,6 +201,16 @@ async function untilUnlocked<T>(client: pg.Client, work: () => Promise<T>): Prom
   }
 }
 
+/** For the runner, which would begin and commit itself. */
+function inTransactionOf(client: pg.Client): pg.Client {
+  const within = Object.create(client) as pg.Client;
+  const ask = client.query.bind(client) as (...asked: unknown[]) => Promise<unknown>;
+  const skip = async (): Promise<unknown> => ({ rows: [] });
+  const query = (...asked: unknown[]): Promise<unknown> =>
+    OUTER.includes(String(asked[0])) ? skip() : ask(...asked);
+  return Object.assign(within, { query });
+}
+
 /** Those of this version. */
 function migrations(): string {
   return join(packageRoot(), "migrations");
@@ -218,6 +231,8 @@ function unfinished(): ConfigError {
 }
 
 const TABLE = "pgmigrations";
+/** What the runner says around all migrations. */
+const OUTER = ["BEGIN", "COMMIT", "ROLLBACK"];
 /** Where in Postgres the notices come from that functions raise. */
 const RAISED = "exec_stmt_raise";
 /** The migrations that were one after the other what the baseline is at once. It has none of their names. */

@@ -22,23 +22,28 @@ export function watchClock(db: Pool, log: Logger, scope: Scope, failed: (error: 
 }
 
 /**
- * The time of Postgres in milliseconds since 1970, which is that of all workers, give or take the way of an answer: it counts on from
- * the last minute's look, whatever the clock of this machine says or is set to.
+ * The time of Postgres in milliseconds since 1970, which is that of all workers, give or take half of a slow look's second: it counts on
+ * from the last minute's look, whatever the clock of this machine is set to. After a suspended machine wakes it is behind until the next.
  *
  * @param failed told where Postgres does not say any more.
+ * @throws {UpstreamError} as query does, of the first look.
  */
 export async function openSharedClock(
   db: Pool,
   scope: Scope,
   failed: (error: Error) => void,
 ): Promise<() => number> {
-  let startMs = 0;
+  let startMs: number | undefined;
   const look = async (): Promise<void> => {
-    startMs = (await clockMs(db)) - performance.now();
+    const asked = performance.now();
+    const ms = await clockMs(db);
+    const tookMs = performance.now() - asked;
+    // one that was long on its way says less than the one before
+    if (startMs === undefined || tookMs < SLOW_MS) startMs = ms - asked - tookMs / 2;
   };
   await look();
   scope.hold("shared clock", runEvery(look, LOOK_MS, failed));
-  return () => startMs + performance.now();
+  return () => startMs! + performance.now();
 }
 
 /** Of this machine, unlike the other numbers that Postgres tells. */
@@ -51,3 +56,4 @@ export function clockGauge(db: Pool): GaugeSource {
 }
 
 const LOOK_MS = 60_000;
+const SLOW_MS = 1_000;

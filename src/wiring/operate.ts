@@ -6,13 +6,7 @@ import { describeStored } from "../backfill/selector.ts";
 import type { OperateDeps, Operating, Settled } from "../http/desk/operate-deps.ts";
 import { addAuditEntry, audited } from "../store/audit-log.ts";
 import { readBackfillSums } from "../store/backfill-counts.ts";
-import {
-  changeBackfill,
-  type ListedBackfill,
-  readBackfills,
-  retryBackfill,
-  undecidedOf,
-} from "../store/backfills.ts";
+import { changeBackfill, type ListedBackfill, readBackfills, retryBackfill } from "../store/backfills.ts";
 import {
   countBadMessages,
   listBadMessages,
@@ -148,17 +142,10 @@ function createRuns(db: Pool): () => Promise<Operating["backfills"]> {
     const open = rows.filter((row) => !over.includes(row));
     for (const id of rates.keys()) if (!open.some((row) => row.id === id)) rates.delete(id);
     const shown = [...open, ...over.slice(0, OVER)].slice(0, SHOWN);
-    const decided = shown.filter((row) => row.propose && row.outcome !== null && row.outcome !== "discarded");
-    const [sums, undecided] = await Promise.all([
-      readBackfillSums(
-        db,
-        shown.map(({ id }) => id),
-      ),
-      undecidedOf(
-        db,
-        decided.map(({ id }) => id),
-      ),
-    ]);
+    const sums = await readBackfillSums(
+      db,
+      shown.map(({ id }) => id),
+    );
     return shown.map((row) => {
       const rateOf = rates.get(row.id) ?? createRate(() => performance.now());
       if (open.includes(row)) rates.set(row.id, rateOf);
@@ -166,7 +153,6 @@ function createRuns(db: Pool): () => Promise<Operating["backfills"]> {
       return {
         ...asRun(row, rateOf(row)),
         changed: of.reduce((sum, { changed }) => sum + changed, 0),
-        proposed: row.propose && (!decided.includes(row) || undecided.has(row.id)),
         failures: of.flatMap(({ code, photos }) => (code === "" ? [] : { code, photos })),
       };
     });
@@ -176,7 +162,7 @@ function createRuns(db: Pool): () => Promise<Operating["backfills"]> {
 function asRun(
   row: ListedBackfill,
   rate: number,
-): Omit<Operating["backfills"][number], "failures" | "changed" | "proposed"> {
+): Omit<Operating["backfills"][number], "failures" | "changed"> {
   const { id, model, propose, state, outcome, maxRate, hours, startedBy, changedBy, why } = row;
   const { waiting, skipped, unreadable, readAll } = row;
   const left = photosLeft(row);

@@ -1,10 +1,6 @@
 import { describe, expect } from "vitest";
 import { operating } from "../../src/http/desk/operate-schemas.ts";
-import { endBackfills, feedBackfill } from "../../src/store/backfill-feed.ts";
-import { addBackfill, applyProposals } from "../../src/store/backfills.ts";
-import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Person, test } from "../desk.ts";
-import { judged, ofAll, register } from "../verdicts.ts";
 import { judgedOverTime, troubled } from "../watched.ts";
 
 describe("what operators watch", () => {
@@ -39,32 +35,6 @@ describe("what operators watch", () => {
     expect(gpu.figures).toMatchObject({ seconds: 30, judged: { live: 180, backfill: 56 }, failed: 4 });
     expect(gpu.figures.batches).toEqual({ "24": 8, "8": 3 });
     expect(gpu.figures.stages.decode.photos).toBe(240);
-  });
-
-  test("says of what a backfill proposed that it is proposed until all of it is applied", async ({
-    openDesk,
-    db,
-  }) => {
-    const photos = [await register(db, "a"), await register(db, "b")];
-    await recordOutcomes(
-      db.pool,
-      photos.map((id) => judged(id, "shown")),
-    );
-    const run = await addBackfill(db.pool, { ...ofAll, propose: true });
-    await feedBackfill(db.pool, run, null, { ids: photos, unreadable: 0, cursor: { after: "9" }, end: true });
-    const anew = (id: string) => ({ ...judged(id, "hidden", "model:m-2"), fed: true as const });
-    await recordOutcomes(db.pool, photos.map(anew));
-    await endBackfills(db.pool);
-    const vic = await (await openDesk()).signIn("vic", "read");
-    const told = async () => (await vic.ask("GET", "/desk/api/operate")).body.backfills;
-    for (const [outcome, proposed] of [
-      [null, true],
-      ["applied", true],
-      ["applied", false],
-    ]) {
-      await expect.poll(told).toMatchObject([{ outcome, proposed, changed: 2 }]);
-      await applyProposals(db.pool, run, "0", "oda", 1);
-    }
   });
 
   test("comes by itself to a page that asks for it, and to no other", async ({ openDesk, db }) => {

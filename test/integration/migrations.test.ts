@@ -1,9 +1,10 @@
-import { cpSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, inject } from "vitest";
 import { packageRoot } from "../../src/package-root.ts";
 import { addDestination } from "../../src/store/destinations.ts";
+import { functionsOf } from "../../src/store/functions.ts";
 import { migrate, requireSchema } from "../../src/store/migrate.ts";
 import { type Database, test } from "../fixtures.ts";
 import { ended } from "../maitred.ts";
@@ -322,9 +323,13 @@ describe("migrations", () => {
     cpSync(folder, longer, { recursive: true });
     const other = join(longer, "functions", "other.sql");
     const replaced = `create or replace function has_no_id(p_version text) returns boolean language sql as $$ select null::boolean $$;\n`;
+    const future = join(longer, "9999_future.sql");
+    writeFileSync(future, "-- Up Migration\ncreate table future ();\n");
     writeFileSync(other, `${replaced}select 1 / 0;`);
     await expect(migrate(db.url, "maitred_queue", longer)).rejects.toThrow("division by zero");
     expect(await answer()).toBe(true);
+    expect((await db.pool.query("select to_regclass('future') as future")).rows).toEqual([{ future: null }]);
+    rmSync(future);
     await expect(requireSchema(db.pool)).resolves.toBeUndefined();
 
     writeFileSync(other, replaced);
@@ -336,6 +341,15 @@ describe("migrations", () => {
     });
     expect(await migrate(db.url, "maitred_queue")).toEqual(["functions"]);
     expect(await answer()).toBe(true);
+  });
+
+  test("have a numbered file for each change of functions, so that an older version does not undo it", () => {
+    const { digest } = functionsOf(folder);
+    const named = readdirSync(folder)
+      .filter((file) => file.endsWith(".sql"))
+      .sort()
+      .flatMap((file) => /^-- functions: (\w+)$/m.exec(readFileSync(join(folder, file), "utf8"))?.[1] ?? []);
+    expect(named.at(-1), "see 0043_functions.sql").toBe(digest);
   });
 
   test("write each function in one place", () => {

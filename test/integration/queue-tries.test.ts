@@ -196,11 +196,12 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     const { queues, take } = open(backend);
     const refused = new Set<string>();
     const all = latch();
-    const waits = collector<boolean>(1);
+    const [here, there] = [collector<boolean>(1), collector<boolean>(1)];
     await take(
       "live",
       async ({ id, bucket }, { waitsFor }) => {
-        if (bucket === "another") return waits.push(waitsFor(down));
+        if (bucket === "another") return there.push(waitsFor(down));
+        if (id === "8") here.push(waitsFor(down));
         if (refused.add(id).size === 6) all.resolve();
         throw down;
       },
@@ -208,9 +209,11 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     );
     await queues.add("live", [1, 2, 3, 4, 5, 6].map(job));
     await all.promise;
+    await queues.add("live", [job(8)]);
+    await here.done;
     await queues.add("live", [{ ...job(7), bucket: "another" }]);
-    await waits.done;
-    expect(waits.items).toEqual([false]);
+    await there.done;
+    expect([here.items[0], there.items[0]]).toEqual([true, false]);
   });
 
   test("let no other photo wait for one that is refused alone, however often", async ({ open }) => {

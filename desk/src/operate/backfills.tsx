@@ -63,7 +63,7 @@ function Run({ run, act }: { run: Backfill; act: Act }) {
         {skipped > 0 && `, ${number(skipped)} skipped`}
         {unreadable > 0 && `, ${count(unreadable, "line")} unreadable`}
         {`, ${count(run.changed, "other verdict")}`}
-        {run.proposed && " proposed"}
+        {run.propose && (run.outcome === null || run.outcome === "discarded") && " proposed"}
       </p>
       {!over && (
         <p class="small number">

@@ -47,7 +47,6 @@ export const backfill = z.object({
   photosPerS: count.describe("since it was looked at first, or taken up last"),
   leftS: count.nullable().describe("how long the rest takes at that rate; null: nobody knows"),
   changed: count.describe("photos that got another verdict or category than before"),
-  proposed: z.boolean().describe("whether those are proposals, of which at most a part was applied"),
   failures: z.array(z.object({ code: z.string(), photos: count })),
 });
 
